@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package protocol is the contract between the connection tracker and the
+// protocol parsers: byte streams with gaps in, exchanges out.
+//
+// A parser sees what one process saw of one connection: segments in the order
+// of the calls that moved them. It never sees BPF, files, or other connections.
+package protocol
+
+import (
+	"errors"
+	"math/rand/v2"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
+)
+
+// Direction of bytes as the observed process sees them.
+type Direction uint8
+
+const (
+	Received Direction = 0
+	Sent     Direction = 1
+)
+
+// Other is the opposite direction.
+func (d Direction) Other() Direction { return d ^ 1 }
+
+func (d Direction) String() string {
+	if d == Sent {
+		return "sent"
+	}
+	return "received"
+}
+
+// Segment is the bytes one call moved on a connection in one direction, or a
+// part of them. It is valid only during the call it is passed to.
+type Segment struct {
+	Dir Direction
+	// Time is when the call finished, First when its first byte moved (they
+	// differ for sends). CLOCK_MONOTONIC, ns.
+	Time, First uint64
+	// Lost is the number of bytes that passed in this direction between the
+	// previous segment and this one without being seen at all.
+	Lost uint64
+	// Len is the number of bytes moved. Data is the prefix of them that was
+	// copied (len(Data) <= Len; it may be empty), Tail the last few bytes (at
+	// most 8), only present when len(Data) < Len and the end was readable.
+	Len  int
+	Data []byte
+	Tail []byte
+	// PID and TID of the calling thread, host pid namespace.
+	PID, TID uint32
+	// Identity holds the ids the kernel made for the request that starts with
+	// this segment; SpanID is zero when the kernel did not see a start here.
+	Identity exchange.Identity
+}
+
+// End is the end of one direction of a connection.
+type End struct {
+	// Dir is the direction that ended. Received: the process read EOF or an
+	// error. Sent: it shut its sending side down (half-close, or close).
+	Dir  Direction
+	Time uint64 // CLOCK_MONOTONIC, ns
+	// Cause is FailureEOF, FailureReset, FailureTimeout or FailureClosed.
+	Cause exchange.Failure
+}
+
+// Window is how much of the stream a parser wants copied: wishes, which the
+// kernel learns of with a delay of up to the ring's drain interval.
+//
+// A turn is a run of segments in one direction without one in the other. Of
+// every turn the first Sent (or Received) bytes are copied, however they are
+// segmented, and after that the first After bytes of each further segment.
+type Window struct {
+	Sent, Received uint32
+	After          uint16
+	// UntilBlankLine extends the copy of a segment beyond the window (up to 64
+	// KiB) while what was copied so far has no empty line (CRLF CRLF) in it:
+	// small windows without truncated heads.
+	UntilBlankLine bool
+}
+
+// DefaultWindow is in force until a parser says otherwise.
+var DefaultWindow = Window{Sent: 16 << 10, Received: 16 << 10, After: 64}
+
+// ErrMismatch is returned by a parser when the bytes are not its protocol
+// (any more). The tracker forgets the verdict and detects anew.
+var ErrMismatch = errors.New("bytes do not match the protocol")
+
+// ErrOpaque is returned by a parser when the connection legitimately stopped
+// being its protocol (CONNECT, Upgrade): nothing more is to be expected of it.
+var ErrOpaque = errors.New("connection switched to another protocol")
+
+// Parser is one protocol on one connection.
+type Parser interface {
+	// Segment consumes bytes. The error is nil, ErrMismatch or ErrOpaque;
+	// after an error the parser is only closed.
+	Segment(s *Segment) error
+	// End reports the end of one direction; the other may go on.
+	End(e End)
+	// Close reports that the connection is gone: every exchange still in
+	// flight is ended (cause is a real close) or abandoned (FailureNone: the
+	// connection was evicted or the engine stops). It is called once.
+	Close(time uint64, cause exchange.Failure)
+	// Window is asked after calls; it should change rarely.
+	Window() Window
+}
+
+// Verdict of a detector.
+type Verdict uint8
+
+const (
+	// Undecided: more bytes may decide.
+	Undecided Verdict = iota
+	// Rejected: this is not the protocol.
+	Rejected
+	// Accepted: it is, with RequestDir known.
+	Accepted
+)
+
+// Evidence is the beginning of both directions of a connection (or of what was
+// seen of it, where it is older than we are).
+type Evidence struct {
+	Role exchange.Role
+	// Bytes by direction; may be empty. Truncated to what was copied.
+	Bytes [2][]byte
+	// MidStream: the connection existed before it was seen, so the bytes may
+	// begin in the middle of a message.
+	MidStream bool
+}
+
+// Stats are counted by parsers, per protocol and per reader goroutine.
+type Stats struct {
+	// Resyncs: times the parser lost the message boundaries and found them
+	// again. Invalid: messages that were not parseable. Unmatched: responses
+	// without a request, or requests whose response was lost.
+	Resyncs, Invalid, Unmatched uint64
+}
+
+// Host is what a parser is given to work with.
+type Host struct {
+	Connection *exchange.Connection
+	Sink       exchange.Sink
+	Stats      *Stats
+}
+
+// Protocol is a registry entry.
+type Protocol interface {
+	// Name is the key under protocols: in the configuration.
+	Name() string
+	// Detect judges the evidence. It must be cheap: it runs for every new
+	// connection of every selected process.
+	Detect(e *Evidence) (Verdict, Direction)
+	// New makes a parser; requests travel in direction req.
+	New(h Host, req Direction) Parser
+}
+
+// NewIdentity makes ids in user space, for requests the kernel gave none.
+func NewIdentity() exchange.Identity {
+	var id exchange.Identity
+	put64(id.TraceID[:8], rand.Uint64())
+	put64(id.TraceID[8:], rand.Uint64()|1)
+	put64(id.SpanID[:], rand.Uint64()|1)
+	return id
+}
+
+// NewSpanID makes a span id in user space.
+func NewSpanID() (id pcommon.SpanID) {
+	put64(id[:], rand.Uint64()|1)
+	return id
+}
+
+func put64(b []byte, v uint64) {
+	_ = b[7]
+	for i := range 8 {
+		b[i] = byte(v >> (8 * i))
+	}
+}
