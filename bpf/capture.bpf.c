@@ -1,0 +1,510 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * Hooks that see socket bytes move. Two interchangeable backends feed the same
+ * core (core.h):
+ *
+ *   sock      tp_btf sock_send_length / sock_recv_length, v6.3+. They fire once
+ *             per socket operation, after the copy; nothing is added to other
+ *             system calls. State lives in socket storage.
+ *   sys_exit  raw tracepoint on every system call's exit, v5.8+. State is keyed
+ *             by socket address.
+ *
+ * User space loads one of them (receiver/internal/capture), plus the hooks both
+ * need: socket state changes and io_uring completions.
+ */
+#include "kernel.h"
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+#include "syscall.h"
+#include "core.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Keep these in BTF, so that Go gets them. */
+const enum record_kind unused_record_kind = 0;
+const enum direction unused_direction = 0;
+const enum record_flags unused_record_flags = 0;
+const enum policy_flags unused_policy_flags = 0;
+const enum process_verdict unused_process_verdict = 0;
+const enum counter unused_counter = 0;
+const enum role unused_role = 0;
+struct segment_record unused_segment_record;
+struct open_record unused_open_record;
+struct process_record unused_process_record;
+
+/* ---- connection state ---- */
+
+static __always_inline struct conn *conn_by_storage(struct sock *sk, bool create)
+{
+	struct conn *c = bpf_sk_storage_get(&conn_storage, sk, NULL, 0);
+
+	if (c || !create)
+		return c;
+	c = bpf_sk_storage_get(&conn_storage, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!c) {
+		count(COUNT_LOST_STATE, 1);
+		return NULL;
+	}
+	if (!conn_init(c, sk)) {
+		/* Not a stream socket: remembered as such by an id of 0. */
+		return NULL;
+	}
+	return c;
+}
+
+static __always_inline struct conn *conn_by_hash(struct sock *sk, bool create)
+{
+	__u64 key = (__u64)sk;
+	struct conn *c = bpf_map_lookup_elem(&conn_hash, &key);
+	struct conn fresh = {};
+
+	/* The address may belong to another socket by now. */
+	if (c && (!create || c->inode == socket_inode(sk)))
+		return c;
+	if (!create || !conn_init(&fresh, sk))
+		return NULL;
+	if (bpf_map_update_elem(&conn_hash, &key, &fresh, BPF_ANY)) {
+		count(COUNT_LOST_STATE, 1);
+		return NULL;
+	}
+	return bpf_map_lookup_elem(&conn_hash, &key);
+}
+
+/* ---- backend: sock ---- */
+
+static __always_inline struct file *file_of(__u64 fd)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
+	struct file **files, *file = NULL;
+
+	if ((__u32)fd >= BPF_CORE_READ(fdt, max_fds))
+		return NULL;
+	files = BPF_CORE_READ(fdt, fd);
+	bpf_probe_read_kernel(&file, sizeof(file), &files[(__u32)fd]);
+	return file;
+}
+
+static __always_inline struct sock *sock_of(struct file *file)
+{
+	struct socket *socket;
+
+	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return NULL;
+	socket = BPF_CORE_READ(file, private_data);
+	return BPF_CORE_READ(socket, sk);
+}
+
+/*
+ * Which element of a sendmmsg or recvmmsg vector is this? The hook fires once
+ * per message and the kernel writes each message's length into the vector
+ * before it goes on to the next.
+ */
+static __always_inline __u64 mmsg_entry(struct conn *c, __u64 vec, __u32 vlen, __u32 tid, __u32 ret)
+{
+	__u32 index = 0, done = 0;
+
+	if (c->mmsg_vec == vec && c->mmsg_tid == tid && c->mmsg_index < vlen) {
+		bpf_probe_read_user(&done, sizeof(done), (void *)(vec + (__u64)(c->mmsg_index - 1) * USER_MMSGHDR_SIZE + USER_MMSGHDR_LEN));
+		if (done == c->mmsg_len)
+			index = c->mmsg_index;
+	}
+	c->mmsg_vec = vec;
+	c->mmsg_tid = tid;
+	c->mmsg_index = index + 1;
+	c->mmsg_len = ret;
+	return vec + (__u64)index * USER_MMSGHDR_SIZE;
+}
+
+static __always_inline int on_sock(struct sock *sk, int ret, int flags, int dir)
+{
+	__u64 id = bpf_get_current_pid_tgid(), call_flags;
+	struct task_struct *task;
+	struct pt_regs *regs;
+	struct buffer b = {};
+	struct conn *c;
+	int call_dir = dir;
+	__u32 fd, nr;
+
+	if (ret <= 0 && !is_end(dir, ret))
+		return 0;
+	if (!selected(id >> 32))
+		return 0;
+	if (dir == DIR_RECEIVED && (flags & (MSG_PEEK | MSG_ERRQUEUE)))
+		return 0;
+	c = conn_by_storage(sk, ret > 0);
+	if (!c || !c->id)
+		return 0;
+	if (ret <= 0) {
+		on_end(c, dir, ret, id);
+		return 0;
+	}
+	task = bpf_get_current_task_btf();
+	if (task->flags & PF_KTHREAD)
+		return 0;
+	if (task->flags & PF_IO_WORKER) {
+		b.kind = BUFFER_LATER;
+		on_segment(c, sk, dir, ret, &b, id, true);
+		return 0;
+	}
+	regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	if (IS_COMPAT(regs)) {
+		count(COUNT_UNSUPPORTED, 1);
+		on_segment(c, sk, dir, ret, &b, id, true);
+		return 0;
+	}
+	nr = SYSCALL_NR(regs);
+	if (nr == NR_sendmmsg || nr == NR_recvmmsg) {
+		call_dir = nr == NR_sendmmsg ? DIR_SENT : DIR_RECEIVED;
+		fd = (__u32)ARG0(regs);
+		buffer_of_mmsg(mmsg_entry(c, ARG1(regs), (__u32)ARG2(regs), (__u32)id, ret), &b);
+	} else if (!buffer_of_call(regs, &b, &call_dir, &fd, &call_flags)) {
+		fd = -1;
+	}
+	/*
+	 * With io_uring the registers may belong to another call than the one
+	 * that moved these bytes.
+	 */
+	if (task->io_uring && (fd == (__u32)-1 || sock_of(file_of(fd)) != sk))
+		b.kind = BUFFER_LATER;
+	else if (call_dir != dir || fd == (__u32)-1 || (dir == DIR_RECEIVED && (flags & MSG_TRUNC)))
+		b.kind = BUFFER_NONE;
+	on_segment(c, sk, dir, ret, &b, id, true);
+	return 0;
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(sock_send, struct sock *sk, int ret, int flags)
+{
+	return on_sock(sk, ret, flags, DIR_SENT);
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(sock_recv, struct sock *sk, int ret, int flags)
+{
+	return on_sock(sk, ret, flags, DIR_RECEIVED);
+}
+
+/* ---- backend: sys_exit ---- */
+
+/* One message of a sendmmsg or recvmmsg call that is over. */
+__attribute__((noinline)) int sys_exit_mmsg(__u64 sk_addr, __u64 entry, __u32 dir)
+{
+	struct sock *sk = (struct sock *)sk_addr;
+	struct conn *c = conn_by_hash(sk, true);
+	struct buffer b = {};
+	__u32 len = 0;
+
+	if (!c)
+		return 0;
+	bpf_probe_read_user(&len, sizeof(len), (void *)(entry + USER_MMSGHDR_LEN));
+	if (len == 0 || len >= (1U << 31))
+		return 0;
+	buffer_of_mmsg(entry, &b);
+	/* The sequence numbers already count the later messages. */
+	on_segment(c, sk, dir, len, &b, bpf_get_current_pid_tgid(), false);
+	return 0;
+}
+
+#define MMSG_MAX 64
+
+static __always_inline int on_mmsg(struct pt_regs *regs, long ret, int dir, __u64 id)
+{
+	struct sock *sk;
+	__u64 vec = ARG1(regs);
+	int i;
+
+	if (ret <= 0 || !selected(id >> 32))
+		return 0;
+	sk = sock_of(file_of(ARG0(regs)));
+	if (!sk)
+		return 0;
+	for (i = 0; i < MMSG_MAX && i < ret; i++)
+		sys_exit_mmsg((__u64)sk, vec + (__u64)i * USER_MMSGHDR_SIZE, dir);
+	return 0;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
+{
+	struct buffer b = {};
+	struct sock *sk;
+	struct conn *c;
+	__u64 id, flags;
+	__u32 fd, nr;
+	int dir;
+
+	nr = SYSCALL_NR(regs);
+	if (ret <= 0 && !is_end(DIR_RECEIVED, ret))
+		return 0;
+	if (nr == NR_sendmmsg || nr == NR_recvmmsg)
+		return IS_COMPAT(regs) ? 0 : on_mmsg(regs, ret, nr == NR_sendmmsg ? DIR_SENT : DIR_RECEIVED, bpf_get_current_pid_tgid());
+	switch (nr) {
+	case NR_read:
+	case NR_write:
+	case NR_sendto:
+	case NR_recvfrom:
+	case NR_readv:
+	case NR_preadv2:
+	case NR_writev:
+	case NR_pwritev2:
+	case NR_sendmsg:
+	case NR_recvmsg:
+	case NR_sendfile:
+	case NR_splice:
+		break;
+	default:
+		return 0;
+	}
+	id = bpf_get_current_pid_tgid();
+	if (!selected(id >> 32))
+		return 0;
+	if (IS_COMPAT(regs))
+		return 0;
+	if (!buffer_of_call(regs, &b, &dir, &fd, &flags))
+		return 0;
+	sk = sock_of(file_of(fd));
+	if (!sk) {
+		/* Splicing out of a socket: the bytes were received. */
+		if (nr != NR_splice)
+			return 0;
+		sk = sock_of(file_of(ARG0(regs)));
+		if (!sk)
+			return 0;
+		dir = DIR_RECEIVED;
+	}
+	if (flags & (MSG_PEEK | MSG_ERRQUEUE))
+		return 0;
+	c = conn_by_hash(sk, ret > 0);
+	if (!c)
+		return 0;
+	if (ret <= 0) {
+		if (ret < 0 || dir == DIR_RECEIVED)
+			on_end(c, dir, ret, id);
+		return 0;
+	}
+	if (flags & MSG_TRUNC)
+		b.kind = BUFFER_NONE;
+	on_segment(c, sk, dir, ret, &b, id, true);
+	return 0;
+}
+
+/* ---- both backends ---- */
+
+/* include/uapi/linux/io_uring.h, enum io_uring_op */
+#define IORING_OP_READV 1
+#define IORING_OP_WRITEV 2
+#define IORING_OP_READ_FIXED 4
+#define IORING_OP_WRITE_FIXED 5
+#define IORING_OP_SENDMSG 9
+#define IORING_OP_RECVMSG 10
+#define IORING_OP_READ 22
+#define IORING_OP_WRITE 23
+#define IORING_OP_SEND 26
+#define IORING_OP_RECV 27
+#define IORING_OP_SEND_ZC 47
+#define IORING_OP_SENDMSG_ZC 48
+
+static __always_inline bool buffer_of_uring(struct io_kiocb *req, struct buffer *b, int *dir)
+{
+	struct io_sr_msg *sr = (struct io_sr_msg *)req;
+	struct io_rw *rw = (struct io_rw *)req;
+	__u8 opcode = BPF_CORE_READ(req, opcode);
+	struct user_msghdr m;
+
+	b->kind = BUFFER_FLAT;
+	switch (opcode) {
+	case IORING_OP_READ:
+	case IORING_OP_READ_FIXED:
+	case IORING_OP_WRITE:
+	case IORING_OP_WRITE_FIXED:
+		*dir = opcode == IORING_OP_READ || opcode == IORING_OP_READ_FIXED ? DIR_RECEIVED : DIR_SENT;
+		b->base = BPF_CORE_READ(rw, addr);
+		return true;
+	case IORING_OP_READV:
+	case IORING_OP_WRITEV:
+		*dir = opcode == IORING_OP_READV ? DIR_RECEIVED : DIR_SENT;
+		b->kind = BUFFER_IOV;
+		b->base = BPF_CORE_READ(rw, addr);
+		b->count = IOV_MAX_WALK;
+		return true;
+	case IORING_OP_SEND:
+	case IORING_OP_SEND_ZC:
+	case IORING_OP_RECV:
+		*dir = opcode == IORING_OP_RECV ? DIR_RECEIVED : DIR_SENT;
+		b->base = (__u64)BPF_CORE_READ(sr, buf);
+		/* The pointer moves with every part of a resumed transfer. */
+		if (bpf_core_field_exists(sr->done_io))
+			b->base -= BPF_CORE_READ(sr, done_io);
+		return true;
+	case IORING_OP_SENDMSG:
+	case IORING_OP_SENDMSG_ZC:
+	case IORING_OP_RECVMSG:
+		*dir = opcode == IORING_OP_RECVMSG ? DIR_RECEIVED : DIR_SENT;
+		b->kind = BUFFER_NONE;
+		if (bpf_probe_read_user(&m, sizeof(m), BPF_CORE_READ(sr, buf)) == 0) {
+			b->kind = BUFFER_IOV;
+			b->base = m.iov;
+			b->count = (__u32)m.iovlen;
+		}
+		return true;
+	}
+	return false;
+}
+
+/* Sends the segment that waits for this completion. */
+static __always_inline void on_pending(struct sock *sk, int dir, struct buffer *b, int res)
+{
+	struct pending_key key = { .sk = (__u64)sk, .dir = dir };
+	struct pending *waiting = bpf_map_lookup_elem(&uring_pending, &key);
+	struct scratch *s = scratch_get();
+	__u32 want;
+
+	if (!waiting || !s)
+		return;
+	s->record = waiting->record;
+	s->ring = waiting->ring;
+	want = waiting->want;
+	bpf_map_delete_elem(&uring_pending, &key);
+	if ((__u32)res != s->record.len)
+		b->kind = BUFFER_NONE;
+	capture(s, b, s->record.len, want);
+}
+
+static __always_inline void on_uring(struct io_kiocb *req, int res)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	struct buffer b = {};
+	struct sock *sk;
+	struct conn *c;
+	int dir = 0;
+
+	if (res <= 0 && !is_end(DIR_RECEIVED, res))
+		return;
+	if (!selected(id >> 32))
+		return;
+	if (!buffer_of_uring(req, &b, &dir))
+		return;
+	sk = sock_of(BPF_CORE_READ(req, file));
+	if (!sk)
+		return;
+	if (!conn_by_address) {
+		if (res > 0)
+			on_pending(sk, dir, &b, res);
+		return;
+	}
+	c = conn_by_hash(sk, res > 0);
+	if (!c)
+		return;
+	if (res <= 0) {
+		if (res < 0 || dir == DIR_RECEIVED)
+			on_end(c, dir, res, id);
+		return;
+	}
+	/* Completions come in batches; sequence numbers count all of them. */
+	on_segment(c, sk, dir, res, &b, id, false);
+}
+
+/* Newer kernels pass the completion entry, */
+SEC("tp_btf/io_uring_complete")
+int BPF_PROG(uring_complete_cqe, struct io_ring_ctx *ring, struct io_kiocb *req, struct io_uring_cqe *cqe)
+{
+	if (!req || !cqe)
+		return 0;
+	on_uring(req, BPF_CORE_READ(cqe, res));
+	return 0;
+}
+
+/* older ones its fields. Go loads the one that fits (by the argument count). */
+SEC("tp_btf/io_uring_complete")
+int BPF_PROG(uring_complete_res, struct io_ring_ctx *ring, struct io_kiocb *req, __u64 user_data, int res)
+{
+	if (!req)
+		return 0;
+	on_uring(req, res);
+	return 0;
+}
+
+/*
+ * The ends of a connection that no system call reports: this side's close or
+ * shutdown, a reset, a timeout. Runs in any context, so nothing here may ask
+ * who is current.
+ */
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(sock_state, struct sock *sk, int oldstate, int newstate)
+{
+	struct conn *c;
+	__u64 key;
+
+	if (newstate != TCP_CLOSE && newstate != TCP_FIN_WAIT1 && newstate != TCP_LAST_ACK)
+		return 0;
+	c = conn_by_address ? conn_by_hash(sk, false) : conn_by_storage(sk, false);
+	if (!c || !c->id)
+		return 0;
+	if (newstate == TCP_CLOSE) {
+		emit_event(c, RECORD_CLOSE, DIR_SENT, BPF_CORE_READ(sk, sk_err), 0);
+		if (conn_by_address) {
+			key = (__u64)sk;
+			bpf_map_delete_elem(&conn_hash, &key);
+		} else {
+			c->announced = 0;
+		}
+		return 0;
+	}
+	emit_event(c, RECORD_END, DIR_SENT, 0, 0);
+	return 0;
+}
+
+/* ---- processes ---- */
+
+static __always_inline void emit_process(__u8 kind, __u32 tgid)
+{
+	struct process_record r = {};
+	struct scratch *s = scratch_get();
+
+	if (!s)
+		return;
+	r.kind = kind;
+	r.tgid = tgid;
+	r.time = bpf_ktime_get_ns();
+	ring_output(s, 0, &r, sizeof(r));
+}
+
+/* Children are as selected as their parent, from their first instruction on. */
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
+{
+	__u32 from = parent->tgid, to = child->tgid, *verdict, v;
+
+	if (from == to)
+		return 0;
+	verdict = bpf_map_lookup_elem(&processes, &from);
+	if (verdict) {
+		v = *verdict;
+		bpf_map_update_elem(&processes, &to, &v, BPF_ANY);
+	}
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	emit_process(RECORD_EXEC, task->tgid);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(process_exit, struct task_struct *task)
+{
+	__u32 tgid = task->tgid;
+
+	/* Only the last thread's end is the process's. */
+	if (task->signal->live.counter != 0)
+		return 0;
+	bpf_map_delete_elem(&processes, &tgid);
+	emit_process(RECORD_EXIT, tgid);
+	return 0;
+}

@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The capture core: what every hook backend does with "this call moved so many
+ * bytes on this socket". It knows sockets, directions, offsets and who is
+ * asking; it knows no protocol.
+ */
+#ifndef OTELCOL_EBPF_CORE_H
+#define OTELCOL_EBPF_CORE_H
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+
+#include "maps.h"
+#include "payload.h"
+
+/* splitmix64 (Steele, Lea, Flood: Fast Splittable PRNGs, OOPSLA 2014). */
+static __always_inline __u64 mix64(__u64 z)
+{
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+	return z ^ (z >> 31);
+}
+
+static __always_inline __u64 random64(void)
+{
+	return (__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32();
+}
+
+/*
+ * Trace and span ids for the request that starts with this segment. Two
+ * generators with a state of their own, seeded from the kernel's: one alone
+ * has too few states for ids that must be unique over a fleet.
+ */
+static __always_inline void make_identity(struct scratch *s)
+{
+	if (s->random[0] == 0) {
+		s->random[0] = random64() | 1;
+		s->random[1] = random64();
+	}
+	s->random[0] += 0x9e3779b97f4a7c15ULL;
+	s->random[1] += 0xd1342543de82ef95ULL;
+	s->record.trace_id[0] = mix64(s->random[0]);
+	s->record.trace_id[1] = mix64(s->random[1]);
+	s->record.span_id = mix64(s->random[0] ^ (s->random[1] << 32 | s->random[1] >> 32)) | 1;
+	s->record.flags |= FLAG_IDENTITY;
+}
+
+/* Is this process one we were asked to look at? */
+static __always_inline bool selected(__u32 tgid)
+{
+	__u32 *verdict = bpf_map_lookup_elem(&processes, &tgid);
+
+	if (verdict && *verdict != PROCESS_DEFAULT)
+		return *verdict == PROCESS_SELECTED;
+	return default_selected;
+}
+
+static __always_inline __u64 socket_inode(struct sock *sk)
+{
+	return BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino);
+}
+
+/* Fills the parts of a new connection's state that never change. */
+static __always_inline bool conn_init(struct conn *c, struct sock *sk)
+{
+	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	__u32 proto;
+
+	if (family == AF_INET || family == AF_INET6) {
+		/* sk_protocol was a bitfield before v5.6 (bf9765145b85). */
+		proto = BPF_CORE_READ(sk, sk_protocol);
+		if (proto != IPPROTO_TCP && proto != (IPPROTO_MPTCP & 0xffff))
+			return false;
+		c->plain_tcp = proto == IPPROTO_TCP;
+		c->transport = TRANSPORT_TCP;
+		/*
+		 * An accepted socket is a clone of the listener, backlog and
+		 * all (sk_clone_lock); one that connected has none.
+		 */
+		c->role = BPF_CORE_READ(sk, sk_max_ack_backlog) ? ROLE_SERVER : ROLE_CLIENT;
+		if (!c->plain_tcp)
+			c->role = ROLE_UNKNOWN;
+	} else if (family == AF_UNIX) {
+		struct unix_sock *u = (struct unix_sock *)sk;
+		struct unix_sock *peer;
+
+		if (BPF_CORE_READ(sk, sk_type) != SOCK_STREAM)
+			return false;
+		c->transport = TRANSPORT_UNIX;
+		/* An accepted socket shares the listener's address. */
+		peer = (struct unix_sock *)BPF_CORE_READ(u, peer);
+		if (BPF_CORE_READ(u, addr))
+			c->role = ROLE_SERVER;
+		else if (peer && BPF_CORE_READ(peer, addr))
+			c->role = ROLE_CLIENT;
+	} else {
+		return false;
+	}
+	c->inode = socket_inode(sk);
+	c->id = __sync_fetch_and_add(&next_conn, 1);
+	count(COUNT_CONNECTIONS, 1);
+	return true;
+}
+
+static __always_inline void conn_start(struct conn *c, struct sock *sk, int dir, __u32 len, bool *midstream)
+{
+	struct tcp_sock *tp = (struct tcp_sock *)sk;
+	__u32 consumed;
+	__u64 sent;
+
+	*midstream = false;
+	if (!c->plain_tcp)
+		return;
+	c->seq[DIR_RECEIVED] = BPF_CORE_READ(tp, copied_seq);
+	c->seq[DIR_SENT] = BPF_CORE_READ(tp, write_seq);
+	/* A FIN counts one in sequence space; hence the slack of one. */
+	consumed = c->seq[DIR_RECEIVED] - (BPF_CORE_READ(tp, rcv_nxt) - (__u32)BPF_CORE_READ(tp, bytes_received));
+	sent = BPF_CORE_READ(tp, bytes_sent);
+	if (dir == DIR_RECEIVED)
+		*midstream = consumed > len + 1 || sent > 0;
+	else
+		*midstream = (consumed > 1 && consumed < (1U << 31)) || sent > len;
+	c->seq[dir & 1] -= len;
+}
+
+/* Tells user space whose connection this is. */
+static __always_inline void announce(struct scratch *s, struct conn *c, struct sock *sk, __u64 now, __u32 tgid, bool midstream)
+{
+	struct open_record *o = &s->open;
+
+	__builtin_memset(o, 0, sizeof(*o));
+	o->kind = RECORD_OPEN;
+	o->role = c->role;
+	o->transport = c->transport;
+	o->flags = midstream ? FLAG_MIDSTREAM : 0;
+	o->conn = c->id;
+	o->time = now;
+	o->tgid = tgid;
+	o->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	if (c->transport == TRANSPORT_UNIX) {
+		struct unix_sock *u = (struct unix_sock *)sk;
+		struct unix_address *addr = BPF_CORE_READ(u, addr);
+		struct unix_sock *peer;
+		int len;
+
+		if (!addr) {
+			peer = (struct unix_sock *)BPF_CORE_READ(u, peer);
+			addr = BPF_CORE_READ(peer, addr);
+		}
+		if (addr) {
+			/* The length includes the family. */
+			len = BPF_CORE_READ(addr, len) - 2;
+			if (len > 0 && len <= (int)sizeof(o->path)) {
+				o->path_len = len;
+				bpf_probe_read_kernel(o->path, sizeof(o->path), &addr->name[0].sun_path);
+			}
+		}
+	} else {
+		o->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
+		o->peer_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+		if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET6) {
+			BPF_CORE_READ_INTO(&o->local, sk, __sk_common.skc_v6_rcv_saddr);
+			BPF_CORE_READ_INTO(&o->peer, sk, __sk_common.skc_v6_daddr);
+		} else {
+			__u32 a;
+
+			o->local[10] = o->local[11] = o->peer[10] = o->peer[11] = 0xff;
+			a = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
+			__builtin_memcpy(o->local + 12, &a, 4);
+			a = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+			__builtin_memcpy(o->peer + 12, &a, 4);
+		}
+	}
+	if (ring_output(s, c->id & ring_mask, o, sizeof(*o)) == 0)
+		c->announced = 1;
+}
+
+static __always_inline struct policy *policy_get(struct conn *c)
+{
+	__u32 slot = c->id & (POLICY_SLOTS - 1);
+	struct policy *p = bpf_map_lookup_elem(&policies, &slot);
+
+	if (p && p->tag == (__u32)c->id)
+		return p;
+	return NULL;
+}
+
+/* A record without payload: the end of a direction, or of the connection. */
+static __always_inline void emit_event(struct conn *c, __u8 kind, __u8 dir, __u32 err, __u64 id)
+{
+	struct scratch *s = scratch_get();
+
+	if (!s || !c->announced)
+		return;
+	__builtin_memset(&s->record, 0, sizeof(s->record));
+	s->record.kind = kind;
+	s->record.dir = dir;
+	s->record.len = err;
+	s->record.conn = c->id;
+	s->record.offset = c->offset[dir & 1];
+	s->record.time = bpf_ktime_get_ns();
+	s->record.tgid = id >> 32;
+	s->record.tid = (__u32)id;
+	ring_output(s, c->id & ring_mask, &s->record, sizeof(s->record));
+}
+
+/* Copies `want` of a call's `len` bytes behind s->record and sends both. */
+static __always_inline void capture(struct scratch *s, struct buffer *b, __u32 len, __u32 want)
+{
+	struct user_iovec v;
+	__u32 n;
+
+	/* Nearly always the first iovec holds all there is. */
+	if (b->kind == BUFFER_IOV && want == len && bpf_probe_read_user(&v, sizeof(v), (void *)b->base) == 0 && v.len >= want) {
+		b->base = v.base;
+		b->kind = BUFFER_FLAT;
+	}
+	if (b->kind == BUFFER_NONE) {
+		count(COUNT_UNREADABLE, 1);
+		emit_part(s, 0);
+		return;
+	}
+	if (b->kind == BUFFER_IOV || want > PART_SIZE) {
+		capture_slow(b->base, b->kind | b->count << 8, len, want);
+		return;
+	}
+	n = want & (2 * PART_SIZE - 1);
+	if (n > PART_SIZE)
+		return;
+	if (bpf_probe_read_user(s->data, n, (void *)b->base)) {
+		count(COUNT_UNREADABLE, 1);
+		n = 0;
+	}
+	if (want < len && len >= 8 && bpf_probe_read_user(s->record.tail, 8, (void *)(b->base + len - 8)) == 0)
+		s->record.tail_len = 8;
+	emit_part(s, n);
+}
+
+/* Keeps the segment until io_uring says where its bytes are. */
+static __always_inline void postpone(struct scratch *s, struct sock *sk, int dir, __u32 want)
+{
+	struct pending_key key = { .sk = (__u64)sk, .dir = dir };
+	struct pending fresh = {}, *old;
+
+	old = bpf_map_lookup_elem(&uring_pending, &key);
+	if (old) {
+		/*
+		 * The one before did not complete by itself: multishot, or a
+		 * transfer resumed. Its length is known, its bytes are not.
+		 */
+		fresh.record = s->record;
+		s->record = old->record;
+		count(COUNT_UNREADABLE, 1);
+		emit_part(s, 0);
+		s->record = fresh.record;
+	}
+	fresh.record = s->record;
+	fresh.want = want;
+	fresh.ring = s->ring;
+	if (bpf_map_update_elem(&uring_pending, &key, &fresh, BPF_ANY)) {
+		count(COUNT_UNREADABLE, 1);
+		emit_part(s, 0);
+	}
+}
+
+/*
+ * A call moved `len` > 0 bytes. `by_sequence`: TCP sequence numbers tell where
+ * in the stream they are (so that bytes no hook saw leave a gap of the right
+ * size); else calls are simply counted up.
+ */
+static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir, __u32 len, struct buffer *b, __u64 id, bool by_sequence)
+{
+	struct scratch *s;
+	struct policy *p;
+	bool midstream = false, turn;
+	__u32 want, window, after;
+	__u64 now, start, first;
+
+	dir &= 1;
+	p = policy_get(c);
+	if (p && (p->flags & POLICY_IGNORE) && (++c->ignored & p->sent)) {
+		count(COUNT_IGNORED, 1);
+		return;
+	}
+	s = scratch_get();
+	if (!s)
+		return;
+	now = bpf_ktime_get_ns();
+	if (!c->last_dir)
+		conn_start(c, sk, dir, len, &midstream);
+	if (!c->announced || (p && (p->flags & POLICY_ANNOUNCE)))
+		announce(s, c, sk, now, id >> 32, midstream || c->last_dir);
+
+	start = c->offset[dir];
+	first = now;
+	if (c->plain_tcp) {
+		struct tcp_sock *tp = (struct tcp_sock *)sk;
+		__u32 seq = c->seq[dir] + len, reached = seq;
+
+		if (dir == DIR_SENT) {
+			/*
+			 * The call returns after the bytes left, on loopback
+			 * even after the peer has read them. This is when
+			 * the first packet was sent (net/ipv4/tcp_rate.c),
+			 * if it is a packet of this call.
+			 */
+			first = BPF_CORE_READ(tp, first_tx_mstamp) * 1000;
+			if (by_sequence)
+				reached = BPF_CORE_READ(tp, write_seq);
+		} else if (by_sequence) {
+			reached = BPF_CORE_READ(tp, copied_seq);
+		}
+		/* A FIN takes a number, too, once it is received. */
+		if (reached - seq == 1 && dir == DIR_RECEIVED && (BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN))
+			reached = seq;
+		/* More than expected went by: bytes no hook saw. */
+		if (reached - seq < (1U << 31))
+			start += reached - seq;
+		else
+			reached = seq;
+		c->seq[dir] = reached;
+	}
+	c->offset[dir] = start + len;
+
+	turn = c->last_dir != dir + 1;
+	if (turn) {
+		c->turn_captured = 0;
+		c->last_dir = dir + 1;
+	}
+	window = default_window;
+	after = default_after;
+	if (p && !(p->flags & POLICY_IGNORE)) {
+		window = dir == DIR_SENT ? p->sent : p->received;
+		after = p->after;
+	}
+	want = window > c->turn_captured ? window - c->turn_captured : 0;
+	if (want < after)
+		want = after;
+	if (want > CAPTURE_MAX)
+		want = CAPTURE_MAX;
+	if (want > len)
+		want = len;
+	c->turn_captured += want;
+
+	s->record.kind = RECORD_SEGMENT;
+	s->record.dir = dir;
+	s->record.flags = 0;
+	s->record.tail_len = 0;
+	s->record.len = len;
+	s->record.conn = c->id;
+	s->record.offset = start;
+	s->record.time = now;
+	s->record.first_delta = now - first < 0xffffffffULL ? (__u32)(now - first) : 0;
+	s->record.tgid = id >> 32;
+	s->record.tid = (__u32)id;
+	if (turn && c->role != (dir == DIR_SENT ? ROLE_SERVER : ROLE_CLIENT))
+		make_identity(s);
+	s->ring = c->id & ring_mask;
+	count(COUNT_SEGMENTS, 1);
+	count(COUNT_BYTES_COPIED, want);
+
+	if (b->kind == BUFFER_LATER)
+		postpone(s, sk, dir, want);
+	else
+		capture(s, b, len, want);
+}
+
+/* A receive returned 0 or a connection error, or a send did. */
+static __always_inline void on_end(struct conn *c, int dir, long ret, __u64 id)
+{
+	struct policy *p = policy_get(c);
+
+	if (p && (p->flags & POLICY_IGNORE))
+		return;
+	emit_event(c, RECORD_END, dir & 1, ret < 0 ? -ret : 0, id);
+}
+
+/* Results that end a direction; all other errors move nothing. */
+static __always_inline bool is_end(int dir, long ret)
+{
+	if (ret == 0)
+		return dir == DIR_RECEIVED;
+	return ret == -ECONNRESET || ret == -EPIPE || ret == -ETIMEDOUT;
+}
+
+/*
+ * Takes apart the arguments of a system call that moves socket bytes. Returns
+ * false if it is none. `flags` gets the MSG_ flags of receives.
+ */
+static __always_inline bool buffer_of_call(struct pt_regs *regs, struct buffer *b, int *dir, __u32 *fd, __u64 *flags)
+{
+	struct user_msghdr m;
+
+	*fd = (__u32)ARG0(regs);
+	*flags = 0;
+	b->kind = BUFFER_FLAT;
+	b->base = ARG1(regs);
+	b->count = 0;
+	switch (SYSCALL_NR(regs)) {
+	case NR_read:
+		*dir = DIR_RECEIVED;
+		return true;
+	case NR_write:
+	case NR_sendto:
+		*dir = DIR_SENT;
+		return true;
+	case NR_recvfrom:
+		*dir = DIR_RECEIVED;
+		*flags = ARG3(regs);
+		return true;
+	case NR_readv:
+	case NR_preadv2:
+		*dir = DIR_RECEIVED;
+		b->kind = BUFFER_IOV;
+		b->count = (__u32)ARG2(regs);
+		return true;
+	case NR_writev:
+	case NR_pwritev2:
+		*dir = DIR_SENT;
+		b->kind = BUFFER_IOV;
+		b->count = (__u32)ARG2(regs);
+		return true;
+	case NR_sendmsg:
+	case NR_recvmsg:
+		*dir = SYSCALL_NR(regs) == NR_sendmsg ? DIR_SENT : DIR_RECEIVED;
+		if (*dir == DIR_RECEIVED)
+			*flags = ARG2(regs);
+		b->kind = BUFFER_NONE;
+		if (bpf_probe_read_user(&m, sizeof(m), (void *)b->base) == 0) {
+			b->kind = BUFFER_IOV;
+			b->base = m.iov;
+			b->count = (__u32)m.iovlen;
+		}
+		return true;
+	case NR_sendfile:
+		*dir = DIR_SENT;
+		b->kind = BUFFER_NONE;
+		return true;
+	case NR_splice:
+		*dir = DIR_SENT;
+		*fd = (__u32)ARG2(regs);
+		b->kind = BUFFER_NONE;
+		return true;
+	}
+	return false;
+}
+
+/* The msghdr inside one element of a sendmmsg/recvmmsg vector. */
+static __always_inline void buffer_of_mmsg(__u64 entry, struct buffer *b)
+{
+	struct user_msghdr m;
+
+	b->kind = BUFFER_NONE;
+	if (bpf_probe_read_user(&m, sizeof(m), (void *)entry) == 0) {
+		b->kind = BUFFER_IOV;
+		b->base = m.iov;
+		b->count = (__u32)m.iovlen;
+	}
+}
+
+#endif

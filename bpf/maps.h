@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#ifndef OTELCOL_EBPF_MAPS_H
+#define OTELCOL_EBPF_MAPS_H
+
+#include <bpf/bpf_helpers.h>
+
+#include "record.h"
+
+/* Most bytes copied per record; longer captures become several records. */
+#define PART_SIZE 4096
+/* Most bytes captured of one call, whatever the window says. */
+#define CAPTURE_MAX (64 * 1024)
+
+/* Set by Go before load. */
+const volatile __u32 ring_mask = 0;             /* number of rings - 1 (a power of two) */
+const volatile __u32 ring_wake_bytes = 1 << 20; /* fill at which the reader is woken early */
+const volatile __u32 default_selected = 1;      /* verdict for processes not in `processes` */
+const volatile __u32 default_window = 32768;    /* capture window before a policy is set */
+const volatile __u32 default_after = 64;        /* as policy.after */
+const volatile __u32 conn_by_address = 0;       /* state lives in conn_hash (sys_exit backend) */
+
+/* State of one socket endpoint. Written by the data hooks only. */
+struct conn {
+	__u64 id;
+	__u64 inode;         /* of the socket; tells a reused address from the same socket */
+	__u64 offset[2];     /* stream bytes so far, by direction */
+	__u32 seq[2];        /* TCP sequence number reached, by direction */
+	__u32 turn_captured; /* bytes of this turn already copied */
+	__u32 ignored;       /* operations skipped by POLICY_IGNORE */
+	__u8 last_dir;       /* direction of the last segment + 1; 0: none yet */
+	__u8 role;
+	__u8 transport;
+	__u8 announced; /* the open record is in the ring */
+	__u8 plain_tcp; /* the socket is a tcp_sock (not MPTCP) */
+	__u8 pad[3];
+	/* Progress through a sendmmsg/recvmmsg vector, sock backend only. */
+	__u64 mmsg_vec;
+	__u32 mmsg_tid;
+	__u32 mmsg_index;
+	__u32 mmsg_len;
+	__u32 pad2;
+};
+
+struct pending_key {
+	__u64 sk;
+	__u64 dir;
+};
+
+struct pending {
+	struct segment_record record;
+	__u32 want; /* bytes to capture */
+	__u32 ring;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct conn);
+} conn_storage SEC(".maps");
+
+/* The same keyed by socket address, where programs have no trusted socket. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536); /* limits.max_connections, set by Go */
+	__type(key, __u64);
+	__type(value, struct conn);
+} conn_hash SEC(".maps");
+
+/*
+ * Segments whose buffer only io_uring's completion will name, by socket address
+ * and direction (sock backend: the data hook has the socket but not the
+ * request, the completion the request but no trusted socket).
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct pending_key);
+	__type(value, struct pending);
+} uring_pending SEC(".maps");
+
+struct ring {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096); /* resized by Go */
+};
+
+/* A connection always uses ring id & ring_mask, so its records stay ordered. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1); /* resized by Go */
+	__type(key, __u32);
+	__array(values, struct ring);
+} rings SEC(".maps");
+
+/* Written by Go through mmap. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, POLICY_SLOTS);
+	__type(key, __u32);
+	__type(value, struct policy);
+} policies SEC(".maps");
+
+/* tgid -> enum process_verdict. Written by Go and, for children, by fork. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, __u32);
+	__type(value, __u32);
+} processes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, COUNTERS);
+	__type(key, __u32);
+	__type(value, __u64);
+} counters SEC(".maps");
+
+/*
+ * Per-CPU working memory. Tracepoint programs run with preemption disabled, so
+ * it belongs to one call at a time. The data area is twice PART_SIZE because
+ * the verifier bounds position and length separately.
+ */
+struct scratch {
+	struct segment_record record;
+	__u8 data[2 * PART_SIZE];
+	struct open_record open;
+	__u64 random[2];
+	__u32 records;
+	/* Walk over an iovec array; kept here so that loop states stay equal. */
+	__u64 iov;
+	__u64 base, prev_base;
+	__u64 base_len, prev_len;
+	__u32 iov_left;
+	__u32 fill;      /* bytes in data */
+	__u32 to_copy;   /* bytes still to be captured */
+	__u32 to_pass;   /* bytes of the call not yet walked over */
+	__u32 to_report; /* bytes of the call not yet reported in a record */
+	__u32 ring;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+/* Next connection id. */
+__u64 next_conn = 1;
+
+static __always_inline void count(__u32 which, __u64 n)
+{
+	__u64 *c = bpf_map_lookup_elem(&counters, &which);
+
+	if (c)
+		*c += n;
+}
+
+static __always_inline struct scratch *scratch_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&scratches, &zero);
+}
+
+#endif

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Copying a call's bytes out of user memory and into the rings. */
+#ifndef OTELCOL_EBPF_PAYLOAD_H
+#define OTELCOL_EBPF_PAYLOAD_H
+
+#include "maps.h"
+
+/* Where a call's bytes are in user memory. */
+enum buffer_kind {
+	BUFFER_NONE = 0, /* not in user memory, or not readable */
+	BUFFER_FLAT = 1, /* base */
+	BUFFER_IOV = 2,  /* base: struct iovec[count] */
+	BUFFER_LATER = 3, /* io_uring: known when the request completes */
+};
+
+struct buffer {
+	__u32 kind;
+	__u32 count;
+	__u64 base;
+};
+
+/* iovecs walked per call; the rest of the bytes counts as not captured. */
+#define IOV_MAX_WALK 64
+#define WALK_STEPS 96
+
+static __always_inline long ring_output(struct scratch *s, __u32 ring, void *data, __u64 size)
+{
+	__u64 flags = BPF_RB_NO_WAKEUP;
+	void *rb = bpf_map_lookup_elem(&rings, &ring);
+
+	if (!rb)
+		return -1;
+	/* Readers poll on a timer; only a ring that fills up wakes one. */
+	if ((s->records++ & 31) == 0 && bpf_ringbuf_query(rb, BPF_RB_AVAIL_DATA) > ring_wake_bytes)
+		flags = BPF_RB_FORCE_WAKEUP;
+	if (bpf_ringbuf_output(rb, data, size, flags)) {
+		count(COUNT_LOST_RING, 1);
+		return -1;
+	}
+	return 0;
+}
+
+/* Sends s->record with `captured` bytes of s->data. */
+static __always_inline void emit_part(struct scratch *s, __u32 captured)
+{
+	__u64 size;
+
+	s->record.captured = captured;
+	size = captured & (2 * PART_SIZE - 1);
+	size += sizeof(s->record);
+	ring_output(s, s->ring, &s->record, size);
+}
+
+/* Sends what is in s->data as one part of the call, and goes on behind it. */
+static __always_inline void flush_part(struct scratch *s, bool last)
+{
+	__u32 part = last ? s->to_report : s->fill;
+
+	s->record.len = part;
+	if (last)
+		s->record.flags &= ~FLAG_MORE;
+	else
+		s->record.flags |= FLAG_MORE;
+	emit_part(s, s->fill);
+	s->to_report -= part;
+	s->record.offset += part;
+	s->record.flags &= ~FLAG_IDENTITY;
+	s->fill = 0;
+}
+
+/*
+ * The last 8 bytes of a call that ended inside the iovec being walked, joined
+ * with the end of the one before where this one is shorter.
+ */
+static __always_inline void read_tail(struct scratch *s, __u64 end, __u64 here)
+{
+	__u32 n = here < 8 ? (__u32)here : 8;
+	__u32 rest = 0;
+
+	if (n < 8 && s->prev_len >= 8 - n) {
+		rest = (8 - n) & 7;
+		if (bpf_probe_read_user(s->record.tail, rest, (void *)(s->prev_base + s->prev_len - rest)))
+			return;
+	}
+	n &= 15;
+	if (bpf_probe_read_user(s->record.tail + rest, n, (void *)(end - n)))
+		return;
+	s->record.tail_len = rest + n;
+}
+
+/*
+ * One step of the walk: fetch the next iovec, or copy or skip a piece of the
+ * current one. Returns false when the call's bytes have been walked.
+ */
+static __always_inline bool walk_step(struct scratch *s)
+{
+	struct user_iovec v;
+	__u32 fill, take;
+
+	if (s->to_pass == 0)
+		return false;
+	if (s->base_len == 0) {
+		if (s->iov_left == 0)
+			return false;
+		if (bpf_probe_read_user(&v, sizeof(v), (void *)s->iov)) {
+			count(COUNT_UNREADABLE, 1);
+			return false;
+		}
+		s->iov += sizeof(v);
+		s->iov_left--;
+		s->base = v.base;
+		s->base_len = v.len;
+		return true;
+	}
+	if (s->to_copy == 0) {
+		/* Nothing more is wanted but the tail: pass over this iovec. */
+		if (s->base_len >= s->to_pass) {
+			read_tail(s, s->base + s->to_pass, s->to_pass);
+			s->to_pass = 0;
+			return false;
+		}
+		s->to_pass -= s->base_len;
+		s->prev_base = s->base;
+		s->prev_len = s->base_len;
+		s->base_len = 0;
+		return true;
+	}
+	fill = s->fill & (PART_SIZE - 1);
+	take = PART_SIZE - fill;
+	if (take > s->base_len)
+		take = s->base_len;
+	if (take > s->to_copy)
+		take = s->to_copy;
+	if (take > PART_SIZE)
+		return false;
+	if (bpf_probe_read_user(s->data + fill, take, (void *)s->base)) {
+		count(COUNT_UNREADABLE, 1);
+		s->to_copy = 0;
+		return false;
+	}
+	s->fill = fill + take;
+	s->to_copy -= take;
+	s->to_pass -= take;
+	s->base += take;
+	s->base_len -= take;
+	/* What was copied last is what a tail in the next iovec joins on to. */
+	s->prev_base = s->base - take;
+	s->prev_len = take;
+	if (s->fill == PART_SIZE && s->to_report > PART_SIZE)
+		flush_part(s, false);
+	return true;
+}
+
+/*
+ * Captures up to `want` of the `len` bytes of a call that do not fit the fast
+ * path: more than one part, or scattered over iovecs. A global function, so
+ * that the verifier walks it once.
+ */
+__attribute__((noinline)) int capture_slow(__u64 base, __u32 kind_count, __u32 len, __u32 want)
+{
+	struct scratch *s = scratch_get();
+	__u32 count_iov = kind_count >> 8;
+	int i;
+
+	if (!s)
+		return 0;
+	s->fill = 0;
+	s->to_copy = want;
+	s->to_pass = len;
+	s->to_report = len;
+	s->prev_len = 0;
+	if ((kind_count & 0xff) == BUFFER_FLAT) {
+		s->base = base;
+		s->base_len = len;
+		s->iov_left = 0;
+	} else {
+		s->iov = base;
+		s->iov_left = count_iov > IOV_MAX_WALK ? IOV_MAX_WALK : count_iov;
+		s->base_len = 0;
+	}
+	for (i = 0; i < WALK_STEPS; i++) {
+		if (!walk_step(s))
+			break;
+	}
+	/* Walked into the last byte by copying: nothing was left out. */
+	flush_part(s, true);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What the probes tell user space. Go gets these types from BTF (bpf2go), so
+ * they are written down only here. All times are CLOCK_MONOTONIC, ns.
+ */
+#ifndef OTELCOL_EBPF_RECORD_H
+#define OTELCOL_EBPF_RECORD_H
+
+#include "kernel.h"
+
+/* Directions as the observed process sees them; indexes per-direction state. */
+enum direction {
+	DIR_RECEIVED = 0,
+	DIR_SENT = 1,
+};
+
+enum role {
+	ROLE_UNKNOWN = 0,
+	ROLE_SERVER = 1,
+	ROLE_CLIENT = 2,
+};
+
+enum transport {
+	TRANSPORT_TCP = 0,
+	TRANSPORT_UNIX = 1,
+};
+
+enum record_kind {
+	RECORD_OPEN = 1,    /* struct open_record: a connection was first seen */
+	RECORD_SEGMENT = 2, /* struct segment_record and its bytes */
+	RECORD_END = 3,     /* struct segment_record: a direction ended, len = errno */
+	RECORD_CLOSE = 4,   /* struct segment_record: the socket is gone, len = errno */
+	RECORD_EXEC = 5,    /* struct process_record */
+	RECORD_EXIT = 6,    /* struct process_record */
+};
+
+enum record_flags {
+	FLAG_IDENTITY = 1 << 0,  /* segment: ids are set, a request may start here */
+	FLAG_MIDSTREAM = 1 << 1, /* open: bytes had moved before we looked */
+	FLAG_MORE = 1 << 2,      /* segment: the same call's next part follows */
+};
+
+struct segment_record {
+	__u8 kind;
+	__u8 dir;
+	__u8 flags;
+	__u8 tail_len; /* valid bytes in tail[] */
+	__u32 len;     /* bytes the call moved (this part of them) */
+	__u64 conn;
+	__u64 offset; /* of the first byte, in this direction's stream */
+	__u64 time;   /* when the call finished */
+	__u32 first_delta; /* time minus the moment the first byte moved, ns */
+	__u32 captured;    /* bytes that follow this header */
+	__u32 tgid;
+	__u32 tid;
+	__u8 tail[8]; /* the last bytes of the call, if not all were captured */
+	__u64 trace_id[2];
+	__u64 span_id;
+};
+
+struct open_record {
+	__u8 kind;
+	__u8 role;
+	__u8 flags;
+	__u8 transport;
+	__u32 netns;
+	__u64 conn;
+	__u64 time;
+	__u8 local[16]; /* IPv6, or IPv4-mapped */
+	__u8 peer[16];
+	__u16 local_port; /* host byte order */
+	__u16 peer_port;
+	__u32 tgid;
+	__u32 path_len;
+	char path[108]; /* unix: name of the server's end */
+};
+
+struct process_record {
+	__u8 kind;
+	__u8 pad[3];
+	__u32 tgid;
+	__u64 time;
+};
+
+/*
+ * Written by user space per connection, in the slot conn % POLICY_SLOTS of an
+ * mmap'ed array; tag is the low half of the connection's id. A slot with
+ * another tag means the defaults.
+ */
+struct policy {
+	__u32 tag;
+	__u16 flags;
+	__u16 after;    /* bytes to copy of each segment once the turn's window is used up */
+	__u32 received; /* window: bytes to copy per turn */
+	__u32 sent;     /* window; with POLICY_IGNORE: sample one call in sent+1 (a power of two) */
+};
+
+enum policy_flags {
+	POLICY_IGNORE = 1 << 0,   /* nobody wants this connection */
+	POLICY_ANNOUNCE = 1 << 1, /* send the open record again */
+};
+
+#define POLICY_SLOTS 65536
+
+enum process_verdict {
+	PROCESS_DEFAULT = 0,
+	PROCESS_SELECTED = 1,
+	PROCESS_IGNORED = 2,
+};
+
+/*
+ * Counters, per CPU. Everything that can be lost has one. Keep the Go names in
+ * receiver/internal/capture/counters.go beside it.
+ */
+enum counter {
+	COUNT_SEGMENTS = 0,      /* socket operations reported */
+	COUNT_BYTES_COPIED = 1,  /* payload bytes put into the rings */
+	COUNT_CONNECTIONS = 2,   /* connections first seen */
+	COUNT_LOST_RING = 3,     /* records that found their ring full */
+	COUNT_LOST_STATE = 4,    /* operations whose connection state could not be kept */
+	COUNT_UNREADABLE = 5,    /* segments whose payload could not be read (fault, kernel buffer) */
+	COUNT_UNSUPPORTED = 6,   /* operations by 32-bit processes, io_uring multishot */
+	COUNT_IGNORED = 7,       /* operations on connections nobody wants */
+	COUNTERS = 8,
+};
+
+#endif

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package capture
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/rlimit"
+)
+
+// Options say what to load. The zero value is not usable; the engine fills it
+// from the configuration.
+type Options struct {
+	// Hooks is the backend wanted; BackendAuto takes the best there is.
+	Hooks Backend
+	// RingBytes is the memory for all rings together; RingCount how many
+	// (rounded down to a power of two).
+	RingBytes, RingCount int
+	// MaxConnections bounds connection state where it is not part of the
+	// socket (sys_exit backend).
+	MaxConnections int
+	// DefaultSelected is the verdict for processes without one of their own.
+	DefaultSelected bool
+	// Window is copied of each turn, After of later segments, until a policy
+	// says otherwise. Bytes.
+	Window uint32
+	After  uint16
+}
+
+// Probes are the loaded programs and their maps.
+type Probes struct {
+	// Backend in use; never BackendAuto.
+	Backend  Backend
+	Rings    []*Ring
+	Policies *Policies
+
+	coll  *ebpf.Collection
+	rings []*ebpf.Map
+	links []link.Link
+}
+
+// Load checks the kernel, loads the programs and maps the rings. Nothing is
+// attached yet. Errors are of type *Unsupported where the host lacks something.
+func Load(o Options) (*Probes, error) {
+	if err := CheckHost(); err != nil {
+		return nil, err
+	}
+	backend, err := o.Hooks.choose()
+	if err != nil {
+		return nil, err
+	}
+	// Before v5.11 BPF memory counts against RLIMIT_MEMLOCK; without the
+	// right to raise it, loading itself will say what is missing.
+	_ = rlimit.RemoveMemlock()
+
+	spec, err := loadCapture()
+	if err != nil {
+		return nil, fmt.Errorf("parse embedded BPF object: %w", err)
+	}
+	p := &Probes{Backend: backend}
+	for name := range spec.Programs {
+		if !p.wants(name) {
+			delete(spec.Programs, name)
+		}
+	}
+	if backend == BackendSock {
+		spec.Maps["conn_hash"].MaxEntries = 1
+	} else {
+		spec.Maps["conn_hash"].MaxEntries = uint32(o.MaxConnections)
+	}
+	if err := p.createRings(spec.Maps["rings"], o); err != nil {
+		p.Close()
+		return nil, err
+	}
+	size := p.Rings[0].Size()
+	for name, value := range map[string]any{
+		"ring_mask":        uint32(len(p.Rings) - 1),
+		"ring_wake_bytes":  uint32(size / 2),
+		"default_selected": boolMask(o.DefaultSelected),
+		"default_window":   o.Window,
+		"default_after":    uint32(o.After),
+		"conn_by_address":  boolMask(backend == BackendSysExit),
+	} {
+		if err := spec.Variables[name].Set(value); err != nil {
+			p.Close()
+			return nil, fmt.Errorf("set BPF constant %s: %w", name, err)
+		}
+	}
+	p.coll, err = ebpf.NewCollection(spec)
+	if err != nil {
+		p.Close()
+		return nil, explainLoad(err)
+	}
+	p.Policies, err = newPolicies(p.coll.Maps["policies"])
+	if err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// wants reports whether a program belongs to the backend and the kernel.
+func (p *Probes) wants(program string) bool {
+	switch program {
+	case "sock_send", "sock_recv":
+		return p.Backend == BackendSock
+	case "sys_exit":
+		return p.Backend == BackendSysExit
+	case "uring_complete_cqe":
+		return tracepointArgs("io_uring_complete") == 3
+	case "uring_complete_res":
+		return tracepointArgs("io_uring_complete") > 3
+	default:
+		return true
+	}
+}
+
+func (p *Probes) createRings(outer *ebpf.MapSpec, o Options) error {
+	n := 1
+	for n*2 <= min(o.RingCount, runtime.NumCPU()) {
+		n *= 2
+	}
+	size := 4096
+	for size*2*n <= o.RingBytes {
+		size *= 2
+	}
+	outer.MaxEntries = uint32(n)
+	outer.InnerMap.MaxEntries = uint32(size)
+	outer.Contents = nil
+	for i := range n {
+		m, err := ebpf.NewMap(&ebpf.MapSpec{
+			Name: fmt.Sprintf("ring_%d", i), Type: ebpf.RingBuf, MaxEntries: uint32(size),
+		})
+		if err != nil {
+			return explainLoad(fmt.Errorf("create ring: %w", err))
+		}
+		p.rings = append(p.rings, m)
+		r, err := newRing(m.FD(), size)
+		if err != nil {
+			return err
+		}
+		p.Rings = append(p.Rings, r)
+		outer.Contents = append(outer.Contents, ebpf.MapKV{Key: uint32(i), Value: m})
+	}
+	return nil
+}
+
+// Attach starts the capture.
+func (p *Probes) Attach() error {
+	for name, prog := range p.coll.Programs {
+		l, err := link.AttachTracing(link.TracingOptions{Program: prog, AttachType: ebpf.AttachTraceRawTp})
+		if err != nil {
+			return fmt.Errorf("attach %s: %w", name, explainLoad(err))
+		}
+		p.links = append(p.links, l)
+	}
+	return nil
+}
+
+// Detach ends the capture; what is in the rings can still be drained.
+func (p *Probes) Detach() {
+	for _, l := range p.links {
+		_ = l.Close()
+	}
+	p.links = nil
+}
+
+// Close detaches and frees everything.
+func (p *Probes) Close() {
+	p.Detach()
+	for _, r := range p.Rings {
+		r.close()
+	}
+	p.Rings = nil
+	for _, m := range p.rings {
+		_ = m.Close()
+	}
+	p.rings = nil
+	p.Policies.close()
+	p.Policies = nil
+	if p.coll != nil {
+		p.coll.Close()
+		p.coll = nil
+	}
+}
+
+// Verdict decides about a process (thread group id).
+type Verdict uint32
+
+const (
+	VerdictSelected = Verdict(captureProcessVerdictPROCESS_SELECTED)
+	VerdictIgnored  = Verdict(captureProcessVerdictPROCESS_IGNORED)
+)
+
+// SetProcess puts a verdict in force; children inherit it.
+func (p *Probes) SetProcess(pid uint32, v Verdict) error {
+	if err := p.coll.Maps["processes"].Put(pid, uint32(v)); err != nil {
+		return fmt.Errorf("set verdict for process %d: %w", pid, err)
+	}
+	return nil
+}
+
+// ForgetProcess returns a process to the default verdict.
+func (p *Probes) ForgetProcess(pid uint32) error {
+	err := p.coll.Maps["processes"].Delete(pid)
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("forget process %d: %w", pid, err)
+	}
+	return nil
+}
+
+// Counters are the probes' own, summed over CPUs since Load.
+type Counters struct {
+	Segments    uint64 // socket operations reported
+	BytesCopied uint64 // payload bytes put into the rings
+	Connections uint64 // connections first seen
+	LostRing    uint64 // records that found their ring full
+	LostState   uint64 // operations whose connection state could not be kept
+	Unreadable  uint64 // segments whose payload could not be read
+	Unsupported uint64 // operations by 32-bit processes
+	Ignored     uint64 // operations on connections no parser wants
+	Missed      uint64 // program runs the kernel skipped
+}
+
+// Counters reads them.
+func (p *Probes) Counters() (Counters, error) {
+	var sums [captureCounterCOUNTERS]uint64
+	var perCPU []uint64
+	for i := range sums {
+		if err := p.coll.Maps["counters"].Lookup(uint32(i), &perCPU); err != nil {
+			return Counters{}, fmt.Errorf("read counters: %w", err)
+		}
+		for _, v := range perCPU {
+			sums[i] += v
+		}
+	}
+	c := Counters{
+		Segments:    sums[captureCounterCOUNT_SEGMENTS],
+		BytesCopied: sums[captureCounterCOUNT_BYTES_COPIED],
+		Connections: sums[captureCounterCOUNT_CONNECTIONS],
+		LostRing:    sums[captureCounterCOUNT_LOST_RING],
+		LostState:   sums[captureCounterCOUNT_LOST_STATE],
+		Unreadable:  sums[captureCounterCOUNT_UNREADABLE],
+		Unsupported: sums[captureCounterCOUNT_UNSUPPORTED],
+		Ignored:     sums[captureCounterCOUNT_IGNORED],
+	}
+	for _, prog := range p.coll.Programs {
+		if stats, err := prog.Stats(); err == nil {
+			c.Missed += stats.RecursionMisses
+		}
+	}
+	return c, nil
+}

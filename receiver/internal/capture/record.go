@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package capture
+
+import (
+	"net/netip"
+	"unsafe"
+)
+
+// Record kinds; see bpf/record.h for what each means.
+const (
+	KindOpen    = uint8(captureRecordKindRECORD_OPEN)
+	KindSegment = uint8(captureRecordKindRECORD_SEGMENT)
+	KindEnd     = uint8(captureRecordKindRECORD_END)
+	KindClose   = uint8(captureRecordKindRECORD_CLOSE)
+	KindExec    = uint8(captureRecordKindRECORD_EXEC)
+	KindExit    = uint8(captureRecordKindRECORD_EXIT)
+)
+
+const (
+	flagIdentity  = uint8(captureRecordFlagsFLAG_IDENTITY)
+	flagMidstream = uint8(captureRecordFlagsFLAG_MIDSTREAM)
+)
+
+// Segment is a data record, in place in the ring. Also KindEnd and KindClose,
+// where Len is an errno and there are no bytes.
+type Segment captureSegmentRecord
+
+// Open announces a connection.
+type Open captureOpenRecord
+
+// Process is an exec or exit.
+type Process captureProcessRecord
+
+const (
+	segmentSize = int(unsafe.Sizeof(Segment{}))
+	openSize    = int(unsafe.Sizeof(Open{}))
+	processSize = int(unsafe.Sizeof(Process{}))
+)
+
+// Kind of a record; 0 if it is empty.
+func Kind(record []byte) uint8 {
+	if len(record) == 0 {
+		return 0
+	}
+	return record[0]
+}
+
+// AsSegment views a record of KindSegment, KindEnd or KindClose; data are the
+// bytes that were copied. It returns nil for a record that is too short.
+func AsSegment(record []byte) (s *Segment, data []byte) {
+	if len(record) < segmentSize {
+		return nil, nil
+	}
+	s = (*Segment)(unsafe.Pointer(unsafe.SliceData(record)))
+	n := int(s.Captured)
+	if n > len(record)-segmentSize {
+		return nil, nil
+	}
+	return s, record[segmentSize : segmentSize+n]
+}
+
+// AsOpen views a record of KindOpen; nil if it is too short.
+func AsOpen(record []byte) *Open {
+	if len(record) < openSize {
+		return nil
+	}
+	return (*Open)(unsafe.Pointer(unsafe.SliceData(record)))
+}
+
+// AsProcess views a record of KindExec or KindExit; nil if it is too short.
+func AsProcess(record []byte) *Process {
+	if len(record) < processSize {
+		return nil
+	}
+	return (*Process)(unsafe.Pointer(unsafe.SliceData(record)))
+}
+
+// HasIdentity reports whether the kernel made ids for this segment.
+func (s *Segment) HasIdentity() bool { return s.Flags&flagIdentity != 0 }
+
+// TailBytes are the last bytes of the call, where they were not captured.
+func (s *Segment) TailBytes() []byte {
+	return s.Tail[:min(int(s.TailLen), len(s.Tail))]
+}
+
+// Midstream reports whether bytes had moved before the connection was seen.
+func (o *Open) Midstream() bool { return o.Flags&flagMidstream != 0 }
+
+// LocalAddr and PeerAddr are invalid for unix sockets.
+func (o *Open) LocalAddr() netip.AddrPort { return addrPort(o.Local, o.LocalPort) }
+
+// PeerAddr is the other end's address.
+func (o *Open) PeerAddr() netip.AddrPort { return addrPort(o.Peer, o.PeerPort) }
+
+func addrPort(a [16]uint8, port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom16(a).Unmap(), port)
+}
+
+// UnixPath is the name of a unix socket's server end; abstract names begin
+// with '@' as ss and /proc/net/unix show them.
+func (o *Open) UnixPath() string {
+	b := make([]byte, 0, len(o.Path))
+	for _, c := range o.Path[:min(int(o.PathLen), len(o.Path))] {
+		b = append(b, byte(c))
+	}
+	if len(b) > 0 && b[0] == 0 {
+		b[0] = '@'
+		return string(b)
+	}
+	for i, c := range b {
+		if c == 0 {
+			return string(b[:i])
+		}
+	}
+	return string(b)
+}
