@@ -131,11 +131,13 @@ static __always_inline int on_sock(struct sock *sk, int ret, int flags, int dir)
 
 	if (ret <= 0 && !is_end(dir, ret))
 		return 0;
-	if (!selected(id >> 32))
+	c = conn_by_storage(sk, false);
+	if (c ? !still_selected(c, id >> 32) : !selected(id >> 32))
 		return 0;
 	if (dir == DIR_RECEIVED && (flags & (MSG_PEEK | MSG_ERRQUEUE)))
 		return 0;
-	c = conn_by_storage(sk, ret > 0);
+	if (!c)
+		c = conn_by_storage(sk, ret > 0);
 	if (!c || !c->id)
 		return 0;
 	if (ret <= 0) {

@@ -13,36 +13,14 @@
 #include "maps.h"
 #include "payload.h"
 
-/* splitmix64 (Steele, Lea, Flood: Fast Splittable PRNGs, OOPSLA 2014). */
-static __always_inline __u64 mix64(__u64 z)
-{
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-	return z ^ (z >> 31);
-}
-
-static __always_inline __u64 random64(void)
-{
-	return (__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32();
-}
-
 /*
- * Trace and span ids for the request that starts with this segment. Two
- * generators with a state of their own, seeded from the kernel's: one alone
- * has too few states for ids that must be unique over a fleet.
+ * The seed of the ids of the request that starts here: unique on this host.
+ * Trace and span ids are keyed hashes of it (receiver/internal/capture), so
+ * they are settled at this moment without being computed or carried.
  */
-static __always_inline void make_identity(struct scratch *s)
+static __always_inline __u64 make_identity(struct scratch *s)
 {
-	if (s->random[0] == 0) {
-		s->random[0] = random64() | 1;
-		s->random[1] = random64();
-	}
-	s->random[0] += 0x9e3779b97f4a7c15ULL;
-	s->random[1] += 0xd1342543de82ef95ULL;
-	s->record.trace_id[0] = mix64(s->random[0]);
-	s->record.trace_id[1] = mix64(s->random[1]);
-	s->record.span_id = mix64(s->random[0] ^ (s->random[1] << 32 | s->random[1] >> 32)) | 1;
-	s->record.flags |= FLAG_IDENTITY;
+	return (__u64)(bpf_get_smp_processor_id() + 1) << 48 | ++s->identities;
 }
 
 /* Is this process one we were asked to look at? */
@@ -58,6 +36,18 @@ static __always_inline bool selected(__u32 tgid)
 static __always_inline __u64 socket_inode(struct sock *sk)
 {
 	return BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino);
+}
+
+/* The same for a connection that was asked about before. */
+static __always_inline bool still_selected(struct conn *c, __u32 tgid)
+{
+	if (c->checked_tgid == tgid && c->checked_epoch == verdict_epoch)
+		return true;
+	if (!selected(tgid))
+		return false;
+	c->checked_tgid = tgid;
+	c->checked_epoch = verdict_epoch;
+	return true;
 }
 
 /* Fills the parts of a new connection's state that never change. */
@@ -98,7 +88,6 @@ static __always_inline bool conn_init(struct conn *c, struct sock *sk)
 	}
 	c->inode = socket_inode(sk);
 	c->id = __sync_fetch_and_add(&next_conn, 1);
-	count(COUNT_CONNECTIONS, 1);
 	return true;
 }
 
@@ -272,16 +261,14 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 {
 	struct scratch *s;
 	struct policy *p;
-	bool midstream = false, turn;
+	bool midstream = false, turn, request;
 	__u32 want, window, after;
 	__u64 now, start, first;
 
 	dir &= 1;
 	p = policy_get(c);
-	if (p && (p->flags & POLICY_IGNORE) && (++c->ignored & p->sent)) {
-		count(COUNT_IGNORED, 1);
+	if (p && (p->flags & POLICY_IGNORE) && (++c->ignored & p->sent))
 		return;
-	}
 	s = scratch_get();
 	if (!s)
 		return;
@@ -291,13 +278,15 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 	if (!c->announced || (p && (p->flags & POLICY_ANNOUNCE)))
 		announce(s, c, sk, now, id >> 32, midstream || c->last_dir);
 
+	turn = c->last_dir != dir + 1;
+	request = turn && c->role != (dir == DIR_SENT ? ROLE_SERVER : ROLE_CLIENT);
 	start = c->offset[dir];
 	first = now;
 	if (c->plain_tcp) {
 		struct tcp_sock *tp = (struct tcp_sock *)sk;
 		__u32 seq = c->seq[dir] + len, reached = seq;
 
-		if (dir == DIR_SENT) {
+		if (dir == DIR_SENT && request) {
 			/*
 			 * The call returns after the bytes left, on loopback
 			 * even after the peer has read them. This is when
@@ -305,11 +294,9 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 			 * if it is a packet of this call.
 			 */
 			first = BPF_CORE_READ(tp, first_tx_mstamp) * 1000;
-			if (by_sequence)
-				reached = BPF_CORE_READ(tp, write_seq);
-		} else if (by_sequence) {
-			reached = BPF_CORE_READ(tp, copied_seq);
 		}
+		if (by_sequence)
+			reached = dir == DIR_SENT ? BPF_CORE_READ(tp, write_seq) : BPF_CORE_READ(tp, copied_seq);
 		/* A FIN takes a number, too, once it is received. */
 		if (reached - seq == 1 && dir == DIR_RECEIVED && (BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN))
 			reached = seq;
@@ -322,7 +309,6 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 	}
 	c->offset[dir] = start + len;
 
-	turn = c->last_dir != dir + 1;
 	if (turn) {
 		c->turn_captured = 0;
 		c->last_dir = dir + 1;
@@ -353,11 +339,8 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 	s->record.first_delta = now - first < 0xffffffffULL ? (__u32)(now - first) : 0;
 	s->record.tgid = id >> 32;
 	s->record.tid = (__u32)id;
-	if (turn && c->role != (dir == DIR_SENT ? ROLE_SERVER : ROLE_CLIENT))
-		make_identity(s);
+	s->record.identity = request ? make_identity(s) : 0;
 	s->ring = c->id & ring_mask;
-	count(COUNT_SEGMENTS, 1);
-	count(COUNT_BYTES_COPIED, want);
 
 	if (b->kind == BUFFER_LATER)
 		postpone(s, sk, dir, want);

@@ -27,6 +27,8 @@ struct conn {
 	__u32 seq[2];        /* TCP sequence number reached, by direction */
 	__u32 turn_captured; /* bytes of this turn already copied */
 	__u32 ignored;       /* operations skipped by POLICY_IGNORE */
+	__u32 checked_tgid;  /* the process last found to be selected, */
+	__u32 checked_epoch; /* and the epoch that was in */
 	__u8 last_dir;       /* direction of the last segment + 1; 0: none yet */
 	__u8 role;
 	__u8 transport;
@@ -126,7 +128,7 @@ struct scratch {
 	struct segment_record record;
 	__u8 data[2 * PART_SIZE];
 	struct open_record open;
-	__u64 random[2];
+	__u64 identities; /* made on this CPU so far */
 	__u32 records;
 	/* Walk over an iovec array; kept here so that loop states stay equal. */
 	__u64 iov;
@@ -149,6 +151,9 @@ struct {
 
 /* Next connection id. */
 __u64 next_conn = 1;
+
+/* Counted up by Go whenever it changes a verdict. */
+__u32 verdict_epoch = 1;
 
 static __always_inline void count(__u32 which, __u64 n)
 {

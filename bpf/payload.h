@@ -64,7 +64,7 @@ static __always_inline void flush_part(struct scratch *s, bool last)
 	emit_part(s, s->fill);
 	s->to_report -= part;
 	s->record.offset += part;
-	s->record.flags &= ~FLAG_IDENTITY;
+	s->record.identity = 0;
 	s->fill = 0;
 }
 

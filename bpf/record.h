@@ -35,7 +35,6 @@ enum record_kind {
 };
 
 enum record_flags {
-	FLAG_IDENTITY = 1 << 0,  /* segment: ids are set, a request may start here */
 	FLAG_MIDSTREAM = 1 << 1, /* open: bytes had moved before we looked */
 	FLAG_MORE = 1 << 2,      /* segment: the same call's next part follows */
 };
@@ -54,8 +53,7 @@ struct segment_record {
 	__u32 tgid;
 	__u32 tid;
 	__u8 tail[8]; /* the last bytes of the call, if not all were captured */
-	__u64 trace_id[2];
-	__u64 span_id;
+	__u64 identity; /* what the request's ids are made of; 0 if none starts here */
 };
 
 struct open_record {
@@ -109,19 +107,15 @@ enum process_verdict {
 };
 
 /*
- * Counters, per CPU. Everything that can be lost has one. Keep the Go names in
- * receiver/internal/capture/counters.go beside it.
+ * Counters, per CPU: whatever is lost here has one. What arrives is counted in
+ * user space.
  */
 enum counter {
-	COUNT_SEGMENTS = 0,      /* socket operations reported */
-	COUNT_BYTES_COPIED = 1,  /* payload bytes put into the rings */
-	COUNT_CONNECTIONS = 2,   /* connections first seen */
-	COUNT_LOST_RING = 3,     /* records that found their ring full */
-	COUNT_LOST_STATE = 4,    /* operations whose connection state could not be kept */
-	COUNT_UNREADABLE = 5,    /* segments whose payload could not be read (fault, kernel buffer) */
-	COUNT_UNSUPPORTED = 6,   /* operations by 32-bit processes, io_uring multishot */
-	COUNT_IGNORED = 7,       /* operations on connections nobody wants */
-	COUNTERS = 8,
+	COUNT_LOST_RING = 0,   /* records that found their ring full */
+	COUNT_LOST_STATE = 1,  /* operations whose connection state could not be kept */
+	COUNT_UNREADABLE = 2,  /* segments whose payload could not be read (fault, file pages) */
+	COUNT_UNSUPPORTED = 3, /* operations by 32-bit processes */
+	COUNTERS = 4,
 };
 
 #endif

@@ -21,6 +21,8 @@ type captureConn struct {
 	Seq          [2]uint32
 	TurnCaptured uint32
 	Ignored      uint32
+	CheckedTgid  uint32
+	CheckedEpoch uint32
 	LastDir      uint8
 	Role         uint8
 	Transport    uint8
@@ -37,15 +39,11 @@ type captureConn struct {
 type captureCounter uint32
 
 const (
-	captureCounterCOUNT_SEGMENTS     captureCounter = 0
-	captureCounterCOUNT_BYTES_COPIED captureCounter = 1
-	captureCounterCOUNT_CONNECTIONS  captureCounter = 2
-	captureCounterCOUNT_LOST_RING    captureCounter = 3
-	captureCounterCOUNT_LOST_STATE   captureCounter = 4
-	captureCounterCOUNT_UNREADABLE   captureCounter = 5
-	captureCounterCOUNT_UNSUPPORTED  captureCounter = 6
-	captureCounterCOUNT_IGNORED      captureCounter = 7
-	captureCounterCOUNTERS           captureCounter = 8
+	captureCounterCOUNT_LOST_RING   captureCounter = 0
+	captureCounterCOUNT_LOST_STATE  captureCounter = 1
+	captureCounterCOUNT_UNREADABLE  captureCounter = 2
+	captureCounterCOUNT_UNSUPPORTED captureCounter = 3
+	captureCounterCOUNTERS          captureCounter = 4
 )
 
 type captureDirection uint32
@@ -90,8 +88,7 @@ type capturePending struct {
 		Tgid       uint32
 		Tid        uint32
 		Tail       [8]uint8
-		TraceId    [2]uint64
-		SpanId     uint64
+		Identity   uint64
 	}
 	Want uint32
 	Ring uint32
@@ -138,7 +135,6 @@ const (
 type captureRecordFlags uint32
 
 const (
-	captureRecordFlagsFLAG_IDENTITY  captureRecordFlags = 1
 	captureRecordFlagsFLAG_MIDSTREAM captureRecordFlags = 2
 	captureRecordFlagsFLAG_MORE      captureRecordFlags = 4
 )
@@ -179,8 +175,7 @@ type captureScratch struct {
 		Tgid       uint32
 		Tid        uint32
 		Tail       [8]uint8
-		TraceId    [2]uint64
-		SpanId     uint64
+		Identity   uint64
 	}
 	Data [8192]uint8
 	Open struct {
@@ -200,20 +195,20 @@ type captureScratch struct {
 		PathLen   uint32
 		Path      [108]int8
 	}
-	Random   [2]uint64
-	Records  uint32
-	_        [4]byte
-	Iov      uint64
-	Base     uint64
-	PrevBase uint64
-	BaseLen  uint64
-	PrevLen  uint64
-	IovLeft  uint32
-	Fill     uint32
-	ToCopy   uint32
-	ToPass   uint32
-	ToReport uint32
-	Ring     uint32
+	Identities uint64
+	Records    uint32
+	_          [4]byte
+	Iov        uint64
+	Base       uint64
+	PrevBase   uint64
+	BaseLen    uint64
+	PrevLen    uint64
+	IovLeft    uint32
+	Fill       uint32
+	ToCopy     uint32
+	ToPass     uint32
+	ToReport   uint32
+	Ring       uint32
 }
 
 type captureSegmentRecord struct {
@@ -231,8 +226,7 @@ type captureSegmentRecord struct {
 	Tgid       uint32
 	Tid        uint32
 	Tail       [8]uint8
-	TraceId    [2]uint64
-	SpanId     uint64
+	Identity   uint64
 }
 
 // Names of all BPF objects in the ELF.
@@ -273,6 +267,7 @@ const (
 	captureVarUnusedRecordKind     = "unused_record_kind"
 	captureVarUnusedRole           = "unused_role"
 	captureVarUnusedSegmentRecord  = "unused_segment_record"
+	captureVarVerdictEpoch         = "verdict_epoch"
 )
 
 // loadCapture returns the embedded CollectionSpec for capture.
@@ -363,6 +358,7 @@ type captureVariableSpecs struct {
 	UnusedRecordKind     *ebpf.VariableSpec `ebpf:"unused_record_kind"`
 	UnusedRole           *ebpf.VariableSpec `ebpf:"unused_role"`
 	UnusedSegmentRecord  *ebpf.VariableSpec `ebpf:"unused_segment_record"`
+	VerdictEpoch         *ebpf.VariableSpec `ebpf:"verdict_epoch"`
 }
 
 // captureObjects contains all objects after they have been loaded into the kernel.
@@ -429,6 +425,7 @@ type captureVariables struct {
 	UnusedRecordKind     *ebpf.Variable `ebpf:"unused_record_kind"`
 	UnusedRole           *ebpf.Variable `ebpf:"unused_role"`
 	UnusedSegmentRecord  *ebpf.Variable `ebpf:"unused_segment_record"`
+	VerdictEpoch         *ebpf.Variable `ebpf:"verdict_epoch"`
 }
 
 // capturePrograms contains all programs after they have been loaded into the kernel.

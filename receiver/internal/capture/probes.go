@@ -43,6 +43,7 @@ type Probes struct {
 	coll  *ebpf.Collection
 	rings []*ebpf.Map
 	links []link.Link
+	epoch uint32
 }
 
 // Load checks the kernel, loads the programs and maps the rings. Nothing is
@@ -63,7 +64,7 @@ func Load(o Options) (*Probes, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parse embedded BPF object: %w", err)
 	}
-	p := &Probes{Backend: backend}
+	p := &Probes{Backend: backend, epoch: 1}
 	for name := range spec.Programs {
 		if !p.wants(name) {
 			delete(spec.Programs, name)
@@ -203,7 +204,7 @@ func (p *Probes) SetProcess(pid uint32, v Verdict) error {
 	if err := p.coll.Maps["processes"].Put(pid, uint32(v)); err != nil {
 		return fmt.Errorf("set verdict for process %d: %w", pid, err)
 	}
-	return nil
+	return p.newEpoch()
 }
 
 // ForgetProcess returns a process to the default verdict.
@@ -212,19 +213,24 @@ func (p *Probes) ForgetProcess(pid uint32) error {
 	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("forget process %d: %w", pid, err)
 	}
+	return p.newEpoch()
+}
+
+// newEpoch makes connections ask for their process's verdict again.
+func (p *Probes) newEpoch() error {
+	p.epoch++
+	if err := p.coll.Variables["verdict_epoch"].Set(p.epoch); err != nil {
+		return fmt.Errorf("set verdict epoch: %w", err)
+	}
 	return nil
 }
 
 // Counters are the probes' own, summed over CPUs since Load.
 type Counters struct {
-	Segments    uint64 // socket operations reported
-	BytesCopied uint64 // payload bytes put into the rings
-	Connections uint64 // connections first seen
 	LostRing    uint64 // records that found their ring full
 	LostState   uint64 // operations whose connection state could not be kept
 	Unreadable  uint64 // segments whose payload could not be read
 	Unsupported uint64 // operations by 32-bit processes
-	Ignored     uint64 // operations on connections no parser wants
 	Missed      uint64 // program runs the kernel skipped
 }
 
@@ -241,14 +247,10 @@ func (p *Probes) Counters() (Counters, error) {
 		}
 	}
 	c := Counters{
-		Segments:    sums[captureCounterCOUNT_SEGMENTS],
-		BytesCopied: sums[captureCounterCOUNT_BYTES_COPIED],
-		Connections: sums[captureCounterCOUNT_CONNECTIONS],
 		LostRing:    sums[captureCounterCOUNT_LOST_RING],
 		LostState:   sums[captureCounterCOUNT_LOST_STATE],
 		Unreadable:  sums[captureCounterCOUNT_UNREADABLE],
 		Unsupported: sums[captureCounterCOUNT_UNSUPPORTED],
-		Ignored:     sums[captureCounterCOUNT_IGNORED],
 	}
 	for _, prog := range p.coll.Programs {
 		if stats, err := prog.Stats(); err == nil {

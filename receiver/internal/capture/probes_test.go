@@ -57,7 +57,7 @@ func record(t *testing.T, backend Backend, window uint32, f func()) []*stream {
 				s.moved[g.Dir] += uint64(g.Len)
 				s.bytes[g.Dir] = append(s.bytes[g.Dir], data...)
 				require.LessOrEqual(t, uint64(g.FirstDelta), uint64(time.Second))
-				if g.HasIdentity() {
+				if g.Identity != 0 {
 					s.identity++
 				}
 			case KindEnd:

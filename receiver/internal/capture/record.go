@@ -19,10 +19,7 @@ const (
 	KindExit    = uint8(captureRecordKindRECORD_EXIT)
 )
 
-const (
-	flagIdentity  = uint8(captureRecordFlagsFLAG_IDENTITY)
-	flagMidstream = uint8(captureRecordFlagsFLAG_MIDSTREAM)
-)
+const flagMidstream = uint8(captureRecordFlagsFLAG_MIDSTREAM)
 
 // Segment is a data record, in place in the ring. Also KindEnd and KindClose,
 // where Len is an errno and there are no bytes.
@@ -77,9 +74,6 @@ func AsProcess(record []byte) *Process {
 	}
 	return (*Process)(unsafe.Pointer(unsafe.SliceData(record)))
 }
-
-// HasIdentity reports whether the kernel made ids for this segment.
-func (s *Segment) HasIdentity() bool { return s.Flags&flagIdentity != 0 }
 
 // TailBytes are the last bytes of the call, where they were not captured.
 func (s *Segment) TailBytes() []byte {
