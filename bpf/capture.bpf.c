@@ -472,6 +472,7 @@ static __always_inline void emit_process(__u8 kind, __u32 tgid)
 	r.kind = kind;
 	r.tgid = tgid;
 	r.time = bpf_ktime_get_ns();
+	bpf_get_current_comm(r.comm, sizeof(r.comm));
 	ring_output(s, 0, &r, sizeof(r));
 }
 

@@ -78,6 +78,7 @@ struct process_record {
 	__u8 pad[3];
 	__u32 tgid;
 	__u64 time;
+	char comm[16];
 };
 
 /*

@@ -122,6 +122,7 @@ type captureProcessRecord struct {
 	Pad  [3]uint8
 	Tgid uint32
 	Time uint64
+	Comm [16]int8
 }
 
 type captureProcessVerdict uint32

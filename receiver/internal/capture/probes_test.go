@@ -194,4 +194,3 @@ func TestWindow(t *testing.T) {
 		}
 	})
 }
-

@@ -93,6 +93,18 @@ func addrPort(a [16]uint8, port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom16(a).Unmap(), port)
 }
 
+// Name is the process's short name (comm).
+func (p *Process) Name() string {
+	b := make([]byte, 0, len(p.Comm))
+	for _, c := range p.Comm {
+		if c == 0 {
+			break
+		}
+		b = append(b, byte(c))
+	}
+	return string(b)
+}
+
 // UnixPath is the name of a unix socket's server end; abstract names begin
 // with '@' as ss and /proc/net/unix show them.
 func (o *Open) UnixPath() string {

@@ -9,12 +9,12 @@ import (
 // detect looks for the connection's protocol. Nearly always the first segment
 // decides and nothing is copied; otherwise segments wait until one does.
 func (t *Tracker) detect(c *conn, s *protocol.Segment) {
+	turn := s.Dir != c.lastDir || c.turns == 0
 	if c.state == ignored {
 		// One call let through to look again: the middle of who knows what.
-		c.forgetEvidence()
 		c.midstream = true
+		turn = true
 	}
-	turn := s.Dir != c.lastDir || c.turns == 0
 	c.lastDir = s.Dir
 	if turn {
 		c.turns = min(c.turns+1, maxUndecidedTurns+1)
@@ -77,8 +77,9 @@ func (t *Tracker) accept(c *conn, index int, requests protocol.Direction, s *pro
 	c.index = index
 	c.parser = t.protocols[index].New(protocol.Host{
 		Connection: &c.Connection,
-		Sink:       t.sink,
+		Sink:       &t.sinks[index],
 		Stats:      &t.stats.ByProtocol[index],
+		Strings:    t.strings,
 	}, requests)
 	pending, bytes := c.pending, c.bytes
 	c.pending, c.bytes = nil, nil

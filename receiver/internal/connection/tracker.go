@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/intern"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
 )
 
@@ -107,21 +108,26 @@ type Tracker struct {
 	conns     map[uint64]*conn
 	protocols []protocol.Protocol
 	policies  Policies
-	sink      exchange.Sink
+	sinks     []counter // by protocol
+	strings   *intern.Table
 	max       int
 	stats     Stats
 }
 
 // New makes a tracker for at most limit connections.
 func New(protocols []protocol.Protocol, policies Policies, sink exchange.Sink, limit int) *Tracker {
-	return &Tracker{
+	t := &Tracker{
 		conns:     make(map[uint64]*conn),
 		protocols: protocols,
 		policies:  policies,
-		sink:      sink,
+		strings:   intern.New(0),
 		max:       max(limit, 1),
 		stats:     Stats{ByProtocol: make([]protocol.Stats, len(protocols))},
 	}
+	for i := range protocols {
+		t.sinks = append(t.sinks, counter{sink, &t.stats.ByProtocol[i]})
+	}
+	return t
 }
 
 // Stats returns the counters. ByProtocol is live: read it from the owning
@@ -272,7 +278,7 @@ func (t *Tracker) Sweep(now uint64) {
 		if c.Transport != exchange.TransportUnix {
 			continue
 		}
-		idle := now - min(c.lastTime, now)
+		idle := now - min(max(c.lastTime, c.endedTime), now)
 		if idle > idleUnixAge || c.endedTime != 0 && idle > endedUnixAge {
 			t.Close(id, now, exchange.FailureNone)
 		}
@@ -296,4 +302,16 @@ func (t *Tracker) evict() {
 		t.stats.Evicted++
 		t.Close(oldest.ID, oldest.lastTime, exchange.FailureNone)
 	}
+}
+
+// counter counts what a parser ends on its way to the sink.
+type counter struct {
+	exchange.Sink
+	stats *protocol.Stats
+}
+
+// End implements exchange.Sink.
+func (c *counter) End(x *exchange.Exchange) {
+	c.stats.Exchanges[x.Role]++
+	c.Sink.End(x)
 }

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/intern"
 )
 
 // Direction of bytes as the observed process sees them.
@@ -76,14 +77,10 @@ type End struct {
 type Window struct {
 	Sent, Received uint32
 	After          uint16
-	// UntilBlankLine extends the copy of a segment beyond the window (up to 64
-	// KiB) while what was copied so far has no empty line (CRLF CRLF) in it:
-	// small windows without truncated heads.
-	UntilBlankLine bool
 }
 
 // DefaultWindow is in force until a parser says otherwise.
-var DefaultWindow = Window{Sent: 16 << 10, Received: 16 << 10, After: 64}
+var DefaultWindow = Window{Sent: 32 << 10, Received: 32 << 10, After: 64}
 
 // ErrMismatch is returned by a parser when the bytes are not its protocol
 // (any more). The tracker forgets the verdict and detects anew.
@@ -137,6 +134,8 @@ type Stats struct {
 	// again. Invalid: messages that were not parseable. Unmatched: responses
 	// without a request, or requests whose response was lost.
 	Resyncs, Invalid, Unmatched uint64
+	// Exchanges ended, by role; counted by the tracker, not by parsers.
+	Exchanges [3]uint64
 }
 
 // Host is what a parser is given to work with.
@@ -144,6 +143,8 @@ type Host struct {
 	Connection *exchange.Connection
 	Sink       exchange.Sink
 	Stats      *Stats
+	// Strings is the string table of the goroutine that owns the connection.
+	Strings *intern.Table
 }
 
 // Protocol is a registry entry.

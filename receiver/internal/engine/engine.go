@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.uber.org/zap"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/capture"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/config"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/metadata"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/red"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/sampling"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/spans"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/workload"
+)
+
+const (
+	// Upkeep of process and connection tables, and the look at what was lost.
+	upkeepInterval = 5 * time.Second
+	// Series of a service instance without exchanges are dropped after so
+	// long.
+	instanceIdle = time.Hour
+)
+
+// Settings are what an Engine works with. Traces and Metrics are nil when no
+// pipeline of that signal uses the receiver; they never block.
+type Settings struct {
+	Config    *config.Config
+	Logger    *zap.Logger
+	Telemetry component.TelemetrySettings
+	Traces    func(ptrace.Traces)
+	Metrics   func(pmetric.Metrics)
+	Status    func(*componentstatus.Event)
+	Version   string
+}
+
+// Engine loads probes and turns what they see into pdata.
+type Engine struct {
+	settings  Settings
+	telemetry *metadata.TelemetryBuilder
+
+	probes     *capture.Probes
+	processes  *workload.Registry
+	selection  *selection
+	clock      *spans.Clock
+	metrics    *red.Aggregator
+	protocols  []protocol.Protocol
+	shards     []*shard
+	identities capture.Identities
+
+	stop    chan struct{} // closed: the upkeep goroutine ends
+	running sync.WaitGroup
+	readers sync.WaitGroup
+}
+
+// New does no work.
+func New(s Settings) *Engine { return &Engine{settings: s, stop: make(chan struct{})} }
+
+// Start loads and attaches the probes and starts to report. On an error
+// nothing is left behind.
+func (e *Engine) Start(context.Context) error {
+	err := e.start()
+	if err != nil {
+		e.release()
+	}
+	return err
+}
+
+func (e *Engine) start() error {
+	c := e.settings.Config
+	if err := e.build(); err != nil {
+		return err
+	}
+	rings := 1
+	for rings*2 <= min(runtime.NumCPU(), 8) {
+		rings *= 2
+	}
+	var err error
+	e.probes, err = capture.Load(capture.Options{
+		Hooks:           capture.Backend(c.Hooks),
+		RingBytes:       c.Limits.RingBufferSize,
+		RingCount:       rings,
+		MaxConnections:  c.Limits.MaxConnections,
+		DefaultSelected: e.selection.matcher.Default(),
+		Window:          min(protocol.DefaultWindow.Sent, uint32(c.Limits.MaxPayload)),
+		After:           protocol.DefaultWindow.After,
+	})
+	if err != nil {
+		return err
+	}
+	// Watching what we send would make us send more.
+	if err := e.probes.SetProcess(uint32(os.Getpid()), capture.VerdictIgnored); err != nil {
+		return err
+	}
+	e.selection.set = e.probes.SetProcess
+	e.selection.scan()
+
+	limit := max(c.Limits.MaxConnections/len(e.probes.Rings), 1)
+	for _, ring := range e.probes.Rings {
+		e.shards = append(e.shards, newShard(e, ring, limit))
+	}
+	if e.telemetry, err = metadata.NewTelemetryBuilder(e.settings.Telemetry); err != nil {
+		return fmt.Errorf("create internal telemetry: %w", err)
+	}
+	if err := e.observe(); err != nil {
+		return fmt.Errorf("register internal telemetry: %w", err)
+	}
+	if err := e.probes.Attach(); err != nil {
+		return err
+	}
+	for _, s := range e.shards {
+		e.readers.Go(s.run)
+	}
+	e.running.Go(e.upkeep)
+	if e.settings.Metrics != nil {
+		e.running.Go(e.collect)
+	}
+	e.settings.Logger.Info("eBPF capture started",
+		zap.String("hooks", string(e.probes.Backend)),
+		zap.Int("rings", len(e.probes.Rings)),
+		zap.Uint64("ring_bytes", e.probes.Rings[0].Size()),
+		zap.Bool("all_processes", e.selection.matcher.Default()),
+	)
+	return nil
+}
+
+// build makes everything that needs no privileges.
+func (e *Engine) build() error {
+	var err error
+	c := e.settings.Config
+	if e.selection, err = newSelection(c.Discovery, e.settings.Logger); err != nil {
+		return err
+	}
+	if e.protocols, err = protocols(c); err != nil {
+		return err
+	}
+	e.clock = spans.NewClock()
+	e.identities = capture.NewIdentities()
+	e.processes = workload.NewRegistry(workload.Options{
+		Matcher: e.selection.matcher,
+		Version: e.settings.Version,
+	})
+	temporality := pmetric.AggregationTemporalityCumulative
+	if c.Metrics.Temporality == config.Delta {
+		temporality = pmetric.AggregationTemporalityDelta
+	}
+	e.metrics = red.New(red.Options{
+		Wall:        e.clock.Wall,
+		Temporality: temporality,
+		Exponential: c.Metrics.Histogram == config.HistogramExponential,
+		MaxSeries:   c.Limits.MaxSeriesPerMetric,
+		NoExemplars: !c.Metrics.Exemplars,
+		Idle:        instanceIdle,
+		Version:     e.settings.Version,
+	})
+	return nil
+}
+
+// builder makes a span builder for one reader; nil without a traces pipeline.
+func (e *Engine) builder() *spans.Builder {
+	if e.settings.Traces == nil {
+		return nil
+	}
+	c := e.settings.Config.Sampler
+	// Validated with the configuration.
+	sampler, err := sampling.New("sampler", string(c.Name), c.Arg)
+	if err != nil {
+		e.settings.Logger.Error("sampler is not usable, keeping every trace", zap.Error(err))
+		sampler = nil
+	}
+	return spans.NewBuilder(spans.Options{Clock: e.clock, Sampler: sampler, Version: e.settings.Version})
+}
+
+// collect sends metrics every interval.
+func (e *Engine) collect() {
+	ticker := time.NewTicker(e.settings.Config.CollectionInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-e.stop:
+			return
+		case now := <-ticker.C:
+			e.clock.Measure()
+			if m := e.metrics.Collect(now); m.ResourceMetrics().Len() > 0 {
+				e.settings.Metrics(m)
+			}
+		}
+	}
+}
+
+// upkeep keeps tables small and says when something is being lost.
+func (e *Engine) upkeep() {
+	ticker := time.NewTicker(upkeepInterval)
+	defer ticker.Stop()
+	var before capture.Counters
+	degraded := false
+	for {
+		select {
+		case <-e.stop:
+			return
+		case <-ticker.C:
+		}
+		e.clock.Measure()
+		e.processes.Sweep()
+		e.selection.rescan()
+		now, err := e.probes.Counters()
+		if err != nil {
+			e.settings.Logger.Warn("cannot read the probes' counters", zap.Error(err))
+			continue
+		}
+		lost := now.LostRing - before.LostRing + now.LostState - before.LostState + now.Missed - before.Missed
+		before = now
+		switch {
+		case lost > 0 && !degraded:
+			e.status(componentstatus.NewRecoverableErrorEvent(fmt.Errorf(
+				"%d socket operations were lost in the last %v: raise limits.ring_buffer_size or select fewer processes (receiver_ebpf_lost has the causes)", lost, upkeepInterval)))
+		case lost == 0 && degraded:
+			e.status(componentstatus.NewEvent(componentstatus.StatusOK))
+		}
+		degraded = lost > 0
+	}
+}
+
+func (e *Engine) status(event *componentstatus.Event) {
+	if e.settings.Status != nil {
+		e.settings.Status(event)
+	}
+}
+
+// Shutdown detaches the probes, hands on what is still in the rings and frees
+// everything. It may be called without Start, and again.
+func (e *Engine) Shutdown(ctx context.Context) error {
+	if e.probes == nil {
+		return nil
+	}
+	e.probes.Detach()
+	for _, s := range e.shards {
+		s.stop()
+	}
+	done := make(chan struct{})
+	go func() {
+		e.readers.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		// Readers never block, so this is a matter of milliseconds; the
+		// memory they read has to outlive them.
+		<-done
+		e.finish()
+		return errors.Join(ctx.Err(), errors.New("flush what was captured"))
+	}
+	e.finish()
+	return nil
+}
+
+// finish is the part of Shutdown behind the readers.
+func (e *Engine) finish() {
+	close(e.stop)
+	e.running.Wait()
+	if e.settings.Metrics != nil {
+		if m := e.metrics.Collect(time.Now()); m.ResourceMetrics().Len() > 0 {
+			e.settings.Metrics(m)
+		}
+	}
+	e.release()
+}
+
+func (e *Engine) release() {
+	if e.telemetry != nil {
+		e.telemetry.Shutdown()
+		e.telemetry = nil
+	}
+	if e.probes != nil {
+		e.probes.Close()
+		e.probes = nil
+	}
+}

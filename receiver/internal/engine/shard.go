@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package engine
+
+import (
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/capture"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/connection"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/red"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/spans"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/workload"
+)
+
+const (
+	// How long a reader sleeps between two looks into its ring: it adapts
+	// between these to how much it found.
+	minWait = 2 * time.Millisecond
+	maxWait = 50 * time.Millisecond
+	// Finished spans wait at most so long for a batch to fill.
+	flushInterval = 200 * time.Millisecond
+	sweepInterval = 10 * time.Second
+)
+
+// shard is one ring with all that handles its connections: one goroutine, no
+// locks.
+type shard struct {
+	engine    *Engine
+	ring      *capture.Ring
+	tracker   *connection.Tracker
+	builder   *spans.Builder // nil without a traces pipeline
+	metrics   *red.Shard     // nil without a metrics pipeline
+	segment   protocol.Segment
+	batchSize int
+	stopping  atomic.Bool
+
+	// The workload looked up last; exchanges come in runs.
+	lastPID uint32
+	lastGen uint64
+	last    *workload.Workload
+
+	copied    uint64
+	published published
+}
+
+// published are the shard's counts as of its last turn, for other goroutines.
+type published struct {
+	segments, copied, unknown, lostBytes, evicted, mismatches atomic.Uint64
+	connections                                               atomic.Int64
+	protocols                                                 []publishedProtocol // as Engine.protocols
+}
+
+type publishedProtocol struct {
+	exchanges                   [3]atomic.Uint64 // by role
+	resyncs, invalid, unmatched atomic.Uint64
+}
+
+func newShard(e *Engine, ring *capture.Ring, maxConnections int) *shard {
+	s := &shard{
+		engine:    e,
+		ring:      ring,
+		builder:   e.builder(),
+		batchSize: e.settings.Config.Limits.SpansPerBatch,
+	}
+	if e.settings.Metrics != nil {
+		s.metrics = e.metrics.Shard()
+	}
+	s.published.protocols = make([]publishedProtocol, len(e.protocols))
+	s.tracker = connection.New(e.protocols, e.probes.Policies, s, maxConnections)
+	return s
+}
+
+// stop makes run return after a last look into the ring.
+func (s *shard) stop() {
+	s.stopping.Store(true)
+	s.ring.Wake()
+}
+
+func (s *shard) run() {
+	wait := minWait
+	flushed, swept := time.Now(), time.Now()
+	for {
+		// Asked before draining: what was recorded before the stop is read.
+		stopping := s.stopping.Load()
+		filled := s.ring.Drain(s.record)
+		now := time.Now()
+		if stopping || now.Sub(flushed) >= flushInterval {
+			s.flush()
+			flushed = now
+		}
+		if now.Sub(swept) >= sweepInterval {
+			s.tracker.Sweep(monotonic())
+			swept = now
+		}
+		s.publish()
+		if stopping {
+			s.tracker.CloseAll()
+			s.publish()
+			return
+		}
+		// Aim at a ring that is an eighth full at most.
+		switch fill := filled * 8; {
+		case fill > s.ring.Size():
+			wait = max(wait/2, minWait)
+		case fill < s.ring.Size()/4:
+			wait = min(wait+wait/4+time.Millisecond, maxWait)
+		}
+		s.ring.Wait(wait)
+	}
+}
+
+// record handles one record of the ring.
+func (s *shard) record(b []byte) {
+	switch capture.Kind(b) {
+	case capture.KindSegment:
+		r, data := capture.AsSegment(b)
+		if r == nil {
+			return
+		}
+		g := &s.segment
+		g.Dir = protocol.Direction(r.Dir & 1)
+		g.Time = r.Time
+		g.First = r.Time - uint64(r.FirstDelta)
+		g.Len = int(r.Len)
+		g.Data = data
+		g.Tail = r.TailBytes()
+		g.PID, g.TID = r.Tgid, r.Tid
+		g.Identity = s.engine.identities.Of(r.Identity)
+		s.copied += uint64(len(data))
+		s.tracker.Segment(r.Conn, r.Offset, g)
+	case capture.KindOpen:
+		o := capture.AsOpen(b)
+		if o == nil {
+			return
+		}
+		opening := connection.Opening{
+			Connection: exchange.Connection{
+				ID:        o.Conn,
+				Role:      exchange.Role(o.Role),
+				Transport: exchange.Transport(o.Transport),
+				NetNS:     o.Netns,
+			},
+			Midstream: o.Midstream(),
+			Time:      o.Time,
+		}
+		if opening.Connection.Transport == exchange.TransportUnix {
+			opening.Connection.Path = o.UnixPath()
+		} else {
+			opening.Connection.Local, opening.Connection.Peer = o.LocalAddr(), o.PeerAddr()
+		}
+		s.tracker.Open(&opening)
+	case capture.KindEnd:
+		if r, _ := capture.AsSegment(b); r != nil {
+			e := protocol.End{Dir: protocol.Direction(r.Dir & 1), Time: r.Time, Cause: cause(r.Len)}
+			if e.Cause == exchange.FailureNone {
+				e.Cause = exchange.FailureEOF
+				if e.Dir == protocol.Sent {
+					e.Cause = exchange.FailureClosed
+				}
+			}
+			s.tracker.End(r.Conn, e)
+		}
+	case capture.KindClose:
+		if r, _ := capture.AsSegment(b); r != nil {
+			c := cause(r.Len)
+			if c == exchange.FailureNone {
+				c = exchange.FailureClosed
+			}
+			s.tracker.Close(r.Conn, r.Time, c)
+		}
+	case capture.KindExec:
+		if p := capture.AsProcess(b); p != nil {
+			s.engine.processes.Exec(p.Tgid, p.Name())
+			s.engine.selection.examine(p.Tgid)
+		}
+	case capture.KindExit:
+		if p := capture.AsProcess(b); p != nil {
+			s.engine.processes.Exit(p.Tgid)
+			s.engine.selection.forget(p.Tgid)
+		}
+	}
+}
+
+// cause of an end by its errno.
+func cause(errno uint32) exchange.Failure {
+	switch unix.Errno(errno) {
+	case 0:
+		return exchange.FailureNone
+	case unix.ETIMEDOUT:
+		return exchange.FailureTimeout
+	default:
+		return exchange.FailureReset
+	}
+}
+
+// Begin implements exchange.Sink.
+func (s *shard) Begin(x *exchange.Exchange) {
+	x.Workload = nil
+	if !s.engine.selection.allows(x.PID) {
+		return
+	}
+	x.Workload = s.workload(x.PID)
+	if s.metrics != nil {
+		s.metrics.Begin(x)
+	}
+}
+
+// End implements exchange.Sink.
+func (s *shard) End(x *exchange.Exchange) {
+	if x.Workload == nil {
+		return
+	}
+	sampled := false
+	if s.builder != nil {
+		sampled = s.builder.Add(x)
+		if s.builder.Len() >= s.batchSize {
+			s.flush()
+		}
+	}
+	if s.metrics != nil {
+		s.metrics.End(x, sampled)
+	}
+}
+
+// Abandon implements exchange.Sink.
+func (s *shard) Abandon(x *exchange.Exchange) {
+	if x.Workload != nil && s.metrics != nil {
+		s.metrics.Abandon(x)
+	}
+}
+
+func (s *shard) workload(pid uint32) *workload.Workload {
+	gen := s.engine.selection.generation.Load()
+	if pid != s.lastPID || gen != s.lastGen || s.last == nil {
+		s.last, s.lastPID, s.lastGen = s.engine.processes.Lookup(pid), pid, gen
+	}
+	return s.last
+}
+
+// flush hands the finished spans on.
+func (s *shard) flush() {
+	if s.builder != nil && s.builder.Len() > 0 {
+		s.engine.settings.Traces(s.builder.Take())
+	}
+}
+
+func (s *shard) publish() {
+	t := s.tracker.Stats()
+	p := &s.published
+	p.segments.Store(t.Segments)
+	p.copied.Store(s.copied)
+	p.unknown.Store(t.Unknown)
+	p.lostBytes.Store(t.LostBytes)
+	p.evicted.Store(t.Evicted)
+	p.mismatches.Store(t.Mismatches)
+	p.connections.Store(int64(s.tracker.Len()))
+	for i, from := range t.ByProtocol {
+		to := &p.protocols[i]
+		to.resyncs.Store(from.Resyncs)
+		to.invalid.Store(from.Invalid)
+		to.unmatched.Store(from.Unmatched)
+		for role, n := range from.Exchanges {
+			to.exchanges[role].Store(n)
+		}
+	}
+}
+
+// monotonic is the probes' clock.
+func monotonic() uint64 {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
+		return 0 // the clock cannot be absent
+	}
+	return uint64(t.Nano())
+}
