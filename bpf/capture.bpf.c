@@ -21,7 +21,8 @@
 #include "syscall.h"
 #include "core.h"
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char LICENSE[] SEC("license")
+= "Dual BSD/GPL";
 
 /* Keep these in BTF, so that Go gets them. */
 const enum record_kind unused_record_kind = 0;
@@ -108,7 +109,8 @@ static __always_inline __u64 mmsg_entry(struct conn *c, __u64 vec, __u32 vlen, _
 	__u32 index = 0, done = 0;
 
 	if (c->mmsg_vec == vec && c->mmsg_tid == tid && c->mmsg_index < vlen) {
-		bpf_probe_read_user(&done, sizeof(done), (void *)(vec + (__u64)(c->mmsg_index - 1) * USER_MMSGHDR_SIZE + USER_MMSGHDR_LEN));
+		bpf_probe_read_user(&done, sizeof(done),
+				    (void *)(vec + (__u64)(c->mmsg_index - 1) * USER_MMSGHDR_SIZE + USER_MMSGHDR_LEN));
 		if (done == c->mmsg_len)
 			index = c->mmsg_index;
 	}
@@ -243,7 +245,9 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 	if (ret <= 0 && !is_end(DIR_RECEIVED, ret))
 		return 0;
 	if (nr == NR_sendmmsg || nr == NR_recvmmsg)
-		return IS_COMPAT(regs) ? 0 : on_mmsg(regs, ret, nr == NR_sendmmsg ? DIR_SENT : DIR_RECEIVED, bpf_get_current_pid_tgid());
+		return IS_COMPAT(regs) ? 0
+				       : on_mmsg(regs, ret, nr == NR_sendmmsg ? DIR_SENT : DIR_RECEIVED,
+						 bpf_get_current_pid_tgid());
 	switch (nr) {
 	case NR_read:
 	case NR_write:
@@ -360,7 +364,7 @@ static __always_inline bool buffer_of_uring(struct io_kiocb *req, struct buffer 
 /* Sends the segment that waits for this completion. */
 static __always_inline void on_pending(struct sock *sk, int dir, struct buffer *b, int res)
 {
-	struct pending_key key = { .sk = (__u64)sk, .dir = dir };
+	struct pending_key key = {.sk = (__u64)sk, .dir = dir};
 	struct pending *waiting = bpf_map_lookup_elem(&uring_pending, &key);
 	struct scratch *s = scratch_get();
 	__u32 want;

@@ -113,7 +113,8 @@ static __always_inline void conn_start(struct conn *c, struct sock *sk, int dir,
 }
 
 /* Tells user space whose connection this is. */
-static __always_inline void announce(struct scratch *s, struct conn *c, struct sock *sk, __u64 now, __u32 tgid, bool midstream)
+static __always_inline void announce(struct scratch *s, struct conn *c, struct sock *sk, __u64 now, __u32 tgid,
+				     bool midstream)
 {
 	struct open_record *o = &s->open;
 
@@ -125,6 +126,7 @@ static __always_inline void announce(struct scratch *s, struct conn *c, struct s
 	o->conn = c->id;
 	o->time = now;
 	o->tgid = tgid;
+	bpf_get_current_comm(o->comm, sizeof(o->comm));
 	o->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	if (c->transport == TRANSPORT_UNIX) {
 		struct unix_sock *u = (struct unix_sock *)sk;
@@ -200,7 +202,8 @@ static __always_inline void capture(struct scratch *s, struct buffer *b, __u32 l
 	__u32 n;
 
 	/* Nearly always the first iovec holds all there is. */
-	if (b->kind == BUFFER_IOV && want == len && bpf_probe_read_user(&v, sizeof(v), (void *)b->base) == 0 && v.len >= want) {
+	if (b->kind == BUFFER_IOV && want == len && bpf_probe_read_user(&v, sizeof(v), (void *)b->base) == 0 &&
+	    v.len >= want) {
 		b->base = v.base;
 		b->kind = BUFFER_FLAT;
 	}
@@ -228,7 +231,7 @@ static __always_inline void capture(struct scratch *s, struct buffer *b, __u32 l
 /* Keeps the segment until io_uring says where its bytes are. */
 static __always_inline void postpone(struct scratch *s, struct sock *sk, int dir, __u32 want)
 {
-	struct pending_key key = { .sk = (__u64)sk, .dir = dir };
+	struct pending_key key = {.sk = (__u64)sk, .dir = dir};
 	struct pending fresh = {}, *old;
 
 	old = bpf_map_lookup_elem(&uring_pending, &key);
@@ -257,7 +260,8 @@ static __always_inline void postpone(struct scratch *s, struct sock *sk, int dir
  * in the stream they are (so that bytes no hook saw leave a gap of the right
  * size); else calls are simply counted up.
  */
-static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir, __u32 len, struct buffer *b, __u64 id, bool by_sequence)
+static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir, __u32 len, struct buffer *b, __u64 id,
+				       bool by_sequence)
 {
 	struct scratch *s;
 	struct policy *p;

@@ -7,9 +7,9 @@
 
 /* Where a call's bytes are in user memory. */
 enum buffer_kind {
-	BUFFER_NONE = 0, /* not in user memory, or not readable */
-	BUFFER_FLAT = 1, /* base */
-	BUFFER_IOV = 2,  /* base: struct iovec[count] */
+	BUFFER_NONE = 0,  /* not in user memory, or not readable */
+	BUFFER_FLAT = 1,  /* base */
+	BUFFER_IOV = 2,   /* base: struct iovec[count] */
 	BUFFER_LATER = 3, /* io_uring: known when the request completes */
 };
 

@@ -35,8 +35,8 @@ enum record_kind {
 };
 
 enum record_flags {
-	FLAG_MIDSTREAM = 1 << 1, /* open: bytes had moved before we looked */
-	FLAG_MORE = 1 << 2,      /* segment: the same call's next part follows */
+	FLAG_MIDSTREAM = 1 << 0, /* open: bytes had moved before we looked */
+	FLAG_MORE = 1 << 1,      /* segment: the same call's next part follows */
 };
 
 struct segment_record {
@@ -46,13 +46,13 @@ struct segment_record {
 	__u8 tail_len; /* valid bytes in tail[] */
 	__u32 len;     /* bytes the call moved (this part of them) */
 	__u64 conn;
-	__u64 offset; /* of the first byte, in this direction's stream */
-	__u64 time;   /* when the call finished */
+	__u64 offset;      /* of the first byte, in this direction's stream */
+	__u64 time;        /* when the call finished */
 	__u32 first_delta; /* time minus the moment the first byte moved, ns */
 	__u32 captured;    /* bytes that follow this header */
 	__u32 tgid;
 	__u32 tid;
-	__u8 tail[8]; /* the last bytes of the call, if not all were captured */
+	__u8 tail[8];   /* the last bytes of the call, if not all were captured */
 	__u64 identity; /* what the request's ids are made of; 0 if none starts here */
 };
 
@@ -69,6 +69,7 @@ struct open_record {
 	__u16 local_port; /* host byte order */
 	__u16 peer_port;
 	__u32 tgid;
+	char comm[16];
 	__u32 path_len;
 	char path[108]; /* unix: name of the server's end */
 };

@@ -67,6 +67,7 @@ type captureOpenRecord struct {
 	LocalPort uint16
 	PeerPort  uint16
 	Tgid      uint32
+	Comm      [16]int8
 	PathLen   uint32
 	Path      [108]int8
 }
@@ -136,8 +137,8 @@ const (
 type captureRecordFlags uint32
 
 const (
-	captureRecordFlagsFLAG_MIDSTREAM captureRecordFlags = 2
-	captureRecordFlagsFLAG_MORE      captureRecordFlags = 4
+	captureRecordFlagsFLAG_MIDSTREAM captureRecordFlags = 1
+	captureRecordFlagsFLAG_MORE      captureRecordFlags = 2
 )
 
 type captureRecordKind uint32
@@ -193,6 +194,7 @@ type captureScratch struct {
 		LocalPort uint16
 		PeerPort  uint16
 		Tgid      uint32
+		Comm      [16]int8
 		PathLen   uint32
 		Path      [108]int8
 	}

@@ -94,9 +94,15 @@ func addrPort(a [16]uint8, port uint16) netip.AddrPort {
 }
 
 // Name is the process's short name (comm).
-func (p *Process) Name() string {
-	b := make([]byte, 0, len(p.Comm))
-	for _, c := range p.Comm {
+func (p *Process) Name() string { return text(p.Comm[:]) }
+
+// Name is the short name (comm) of the process that used the connection first.
+func (o *Open) Name() string { return text(o.Comm[:]) }
+
+// text is a C string.
+func text(c []int8) string {
+	b := make([]byte, 0, len(c))
+	for _, c := range c {
 		if c == 0 {
 			break
 		}

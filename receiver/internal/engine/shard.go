@@ -155,6 +155,7 @@ func (s *shard) record(b []byte) {
 		} else {
 			opening.Connection.Local, opening.Connection.Peer = o.LocalAddr(), o.PeerAddr()
 		}
+		s.engine.processes.Hint(o.Tgid, o.Name())
 		s.tracker.Open(&opening)
 	case capture.KindEnd:
 		if r, _ := capture.AsSegment(b); r != nil {

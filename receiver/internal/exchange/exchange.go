@@ -243,3 +243,22 @@ type Sink interface {
 	// more (bytes lost, protocol verdict withdrawn). Nothing is reported.
 	Abandon(x *Exchange)
 }
+
+// TraceID is the trace the span belongs to: the one named in the request, or
+// else the kernel's.
+func (x *Exchange) TraceID() pcommon.TraceID {
+	if x.Remote.Valid {
+		return x.Remote.TraceID
+	}
+	return x.Identity.TraceID
+}
+
+// ParentSpanID is the span's parent, or zero if it is a root. The span id
+// named in the request is the parent, unless it is this very span: then the
+// context in the request is the one made for it and injected on its way out.
+func (x *Exchange) ParentSpanID() pcommon.SpanID {
+	if x.Remote.Valid && x.Remote.SpanID != x.Identity.SpanID {
+		return x.Remote.SpanID
+	}
+	return x.Identity.ParentID
+}

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package httpconv maps HTTP exchanges, of any HTTP version, to the OpenTelemetry
-// semantic conventions v1.43.0. Parsers fill a Detail; nothing here parses
-// messages off the wire.
 package httpconv
+
+import (
+	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/intern"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/route"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/workload"
+)
 
 // Version is the HTTP version of a request as network.protocol.version has it.
 type Version uint8
@@ -16,12 +22,31 @@ const (
 	Version3
 )
 
+var versionNames = [...]string{"", "1.0", "1.1", "2", "3"}
+
+// String is the value of network.protocol.version, "" if unknown.
+func (v Version) String() string {
+	if int(v) < len(versionNames) {
+		return versionNames[v]
+	}
+	return ""
+}
+
 // Detail is the HTTP half of an exchange. It is reused: Reset keeps the
 // buffers. The byte slices belong to the Detail (parsers append into them).
+//
+// What concerns the request must be in place before Sink.Begin and stay until
+// the next Reset; what concerns the response, before Sink.End.
 type Detail struct {
 	// Settings are shared by all exchanges of an engine; never nil.
 	Settings *Settings
-	Version  Version
+	// Strings is the table of the goroutine that owns the connection; nil
+	// works and allocates more.
+	Strings *intern.Table
+	// Secure: the exchange went over TLS (or :scheme says so), so that its
+	// URL is https. Reset keeps it.
+	Secure  bool
+	Version Version
 	// Method is the method token as sent; Target the request target as sent
 	// (origin, absolute, authority or asterisk form), possibly cut at
 	// MaxTarget bytes with TargetCut set.
@@ -34,7 +59,97 @@ type Detail struct {
 	// RequestBody and ResponseBody are payload body sizes in bytes (after
 	// removing chunked framing); -1 if not known.
 	RequestBody, ResponseBody int64
+
+	request  request
+	route    resolvedRoute
+	host     hostCache
+	endpoint endpoint
+	scratch  []byte
+
+	learner  *route.Learner // of the instance below
+	instance *workload.Instance
 }
 
 // MaxTarget bounds the request target kept, in bytes.
 const MaxTarget = 8 << 10
+
+// Reset prepares the Detail for the next exchange. Settings, Strings, Secure
+// and the memory of the buffers stay.
+func (d *Detail) Reset() {
+	d.Version = VersionUnknown
+	d.Method, d.Target = d.Method[:0], d.Target[:0]
+	d.TargetCut = false
+	d.Host, d.UserAgent = d.Host[:0], d.UserAgent[:0]
+	d.Status = 0
+	d.RequestBody, d.ResponseBody = -1, -1
+	d.request = request{}
+	d.route = resolvedRoute{}
+}
+
+var _ exchange.Detail = (*Detail)(nil)
+
+// Protocol implements exchange.Detail.
+func (d *Detail) Protocol() *exchange.Protocol { return Protocol }
+
+// Suppressed implements exchange.Detail.
+func (d *Detail) Suppressed(*exchange.Exchange) (traces, metrics bool) {
+	r := d.parsed()
+	return r.ignoreTraces, r.ignoreMetrics
+}
+
+// SpanKind implements exchange.Detail.
+func (d *Detail) SpanKind(x *exchange.Exchange) ptrace.SpanKind {
+	if x.Role == exchange.RoleClient {
+		return ptrace.SpanKindClient
+	}
+	return ptrace.SpanKindServer
+}
+
+// SpanStatus implements exchange.Detail.
+func (d *Detail) SpanStatus(x *exchange.Exchange) ptrace.StatusCode {
+	if x.Failure != exchange.FailureNone || d.statusIsError(x) {
+		return ptrace.StatusCodeError
+	}
+	return ptrace.StatusCodeUnset
+}
+
+// statusIsError: 5xx and codes that do not exist are errors for both sides,
+// 4xx for the client, which asked for something it did not get.
+func (d *Detail) statusIsError(x *exchange.Exchange) bool {
+	switch {
+	case d.Status == 0:
+		return false
+	case d.Status >= 500 || d.Status < 100:
+		return true
+	default:
+		return d.Status >= 400 && x.Role == exchange.RoleClient
+	}
+}
+
+// errorType is the value of error.type, "" for success.
+func (d *Detail) errorType(x *exchange.Exchange) string {
+	if d.statusIsError(x) {
+		return d.statusText()
+	}
+	return x.Failure.ErrorType()
+}
+
+// statusText is the status code in decimal.
+func (d *Detail) statusText() string {
+	d.scratch = appendInt(d.scratch[:0], d.Status)
+	return d.Strings.String(d.scratch)
+}
+
+// SpanName implements exchange.Detail: "{method} {route}", or the method alone.
+func (d *Detail) SpanName(x *exchange.Exchange) string {
+	method := d.parsed().method
+	if method == methodOther {
+		method = "HTTP"
+	}
+	template := d.template(x)
+	if template == "" {
+		return method
+	}
+	d.scratch = append(append(append(d.scratch[:0], method...), ' '), template...)
+	return d.Strings.String(d.scratch)
+}

@@ -4,10 +4,12 @@ package workload
 
 import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery"
 )
 
 // Workload is who an exchange belongs to: a service instance. Several
-// processes (the workers of one nginx) share one Workload for metrics; each
+// processes (the workers of one nginx) share one Instance for metrics; each
 // process has its own resource for traces.
 //
 // A Workload is immutable once published, so pointers may be shared between
@@ -21,6 +23,9 @@ type Workload struct {
 	// Traces is the resource of this process's spans: that of Instance plus
 	// process.* attributes. Copy it, do not change it.
 	Traces pcommon.Resource
+	// Discovery is what the rules say about the process, as it was when it
+	// was first looked at.
+	Discovery discovery.Decision
 }
 
 // Instance is a service instance: container, unit or process family.
@@ -30,6 +35,6 @@ type Instance struct {
 	// ServiceName as reported; empty where Kubernetes will name it.
 	ServiceName string
 	// Metrics is the resource of its metrics; it has no process.pid, and its
-	// service.instance.id is unique on this host.
+	// service.instance.id is unique on this host. Copy it, do not change it.
 	Metrics pcommon.Resource
 }

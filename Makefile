@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+#   make run     build the Collector and watch this host
+#   make test    install what the tests need and run all of them
+#
+# The other targets are described in CONTRIBUTING.md.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := build
+
+GO ?= go
+# Tools have a go.mod of their own, so that who imports the receiver does not
+# get their requirements.
+TOOL := $(GO) tool -modfile=$(CURDIR)/distribution/tools.mod
+# Loading BPF needs root. What is compiled is compiled as the user.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
+EXEC := $(if $(SUDO),-exec '$(SUDO)')
+
+BIN := bin/otelcol-ebpf
+BUILD := distribution/_build
+CONFIG ?= examples/local.yaml
+# How long make fuzz runs each fuzz target.
+FUZZTIME ?= 30s
+
+RECEIVER := $(shell find receiver -name '*.go' -not -name '*_test.go' -o -name '*.o')
+
+.PHONY: build
+build: $(BIN)
+
+# ocb writes the Collector's main package, anew when its manifest or our
+# requirements change; go does the rest. tidy, because a new import in the
+# receiver may need a checksum in the go.sum there.
+$(BUILD)/go.sum: builder-config.yaml go.mod go.sum distribution/tools.mod
+	mkdir -p distribution
+	rm -rf $(BUILD)
+	$(TOOL) builder --config=builder-config.yaml --skip-compilation
+	touch $@
+
+$(BIN): $(BUILD)/go.sum $(RECEIVER)
+	cd $(BUILD) && $(GO) mod tidy
+	cd $(BUILD) && CGO_ENABLED=0 $(GO) build -trimpath -tags=grpcnotrace -ldflags='-s -w' -o ../../$(BIN) .
+
+.PHONY: run
+run: build
+	$(SUDO) env OTELCOL_EBPF_OUTPUT=$(CURDIR)/bin $(BIN) --config=$(CONFIG)
+
+.PHONY: test
+test: install build lint test-unit test-e2e
+
+# Servers, languages and compilers the tests use, from their own registries.
+.PHONY: install
+install:
+	$(SUDO) testbed/install.sh
+
+.PHONY: test-unit
+test-unit:
+	$(GO) test $(EXEC) -race -timeout=15m ./receiver/...
+
+# One package at a time: they measure, and they look at the same kernel.
+.PHONY: test-e2e
+test-e2e: build
+	$(GO) test $(EXEC) -count=1 -p=1 -timeout=60m ./testbed/...
+
+.PHONY: lint
+lint:
+	@unformatted=$$(gofmt -l receiver testbed); \
+	if [[ -n $$unformatted ]]; then echo "gofmt these:" $$unformatted; exit 1; fi
+	$(GO) vet ./...
+	GOARCH=arm64 $(GO) vet ./receiver/...
+	GOOS=darwin $(GO) vet ./receiver
+	$(TOOL) staticcheck ./...
+	clang-format-16 --dry-run --Werror --style=file --fallback-style=none bpf/*.c bpf/*.h
+
+# What is generated is committed. clang-16, llvm-16 and libbpf-dev of Debian 12
+# make the same BPF objects, bit for bit.
+.PHONY: generate
+generate:
+	$(GO) generate ./receiver/...
+	$(GO) test ./receiver/internal/config -run='^TestReference$$' -update
+
+checksums = find README.md receiver/documentation.md receiver/generated_* receiver/internal/metadata* \
+	receiver/internal/capture/*_bpfel.* -type f -print0 | sort -z | xargs -0 sha256sum
+
+.PHONY: check-generated
+check-generated:
+	@before=$$(mktemp) && trap 'rm -f "$$before"' EXIT && $(checksums) >"$$before" && \
+	$(MAKE) generate && \
+	if ! $(checksums) | diff "$$before" -; then \
+	  echo "generated files were out of date: commit what make generate has changed"; exit 1; \
+	fi
+
+.PHONY: bench
+bench:
+	$(GO) test $(EXEC) -run='^$$' -bench=. -benchmem ./receiver/...
+	$(GO) test $(EXEC) -count=1 -p=1 -timeout=60m -run='^$$' -bench=. ./testbed/...
+
+.PHONY: fuzz
+fuzz:
+	@grep -rl --include='*_test.go' '^func Fuzz' receiver | while read -r file; do \
+	  sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file" | while read -r target; do \
+	    echo "$$(dirname "$$file") $$target"; \
+	    $(GO) test "./$$(dirname "$$file")" -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) </dev/null; \
+	  done; \
+	done
+
+.PHONY: clean
+clean:
+	rm -rf bin $(BUILD)

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/httpconv"
+)
+
+// Config is everything a user can write under `receivers: ebpf:`.
+//
+// The values are read-only once the receiver is created: both signals of one
+// receiver share the pointer, and the engine keeps it.
+type Config struct {
+	// Where bytes are copied: `sock` (the sock_send_length and
+	// sock_recv_length tracepoints, kernel 6.3), `sys_exit` (the system call
+	// exit tracepoint, kernel 5.11) or `auto`, the best one this kernel has.
+	Hooks Hooks `mapstructure:"hooks"`
+	// What happens when probes cannot be loaded: `propagate` stops the
+	// Collector with the reason, `ignore` logs it, reports the receiver as
+	// permanently failed and lets the rest of the Collector run.
+	ErrorMode ErrorMode `mapstructure:"error_mode"`
+	// Time between two exports of metrics.
+	CollectionInterval time.Duration `mapstructure:"collection_interval"`
+
+	Discovery Discovery `mapstructure:"discovery"`
+	Protocols Protocols `mapstructure:"protocols"`
+	Routes    Routes    `mapstructure:"routes"`
+	Sampler   Sampler   `mapstructure:"sampler"`
+	Metrics   Metrics   `mapstructure:"metrics"`
+	Limits    Limits    `mapstructure:"limits"`
+
+	// unknown are the keys Unmarshal could not place; Validate reports them.
+	unknown problems
+}
+
+var _ component.Config = (*Config)(nil)
+
+// Hooks is the choice of a capture backend.
+type Hooks string
+
+const (
+	HooksAuto    Hooks = "auto"
+	HooksSock    Hooks = "sock"
+	HooksSysExit Hooks = "sys_exit"
+)
+
+// ErrorMode is what a failing start does to the Collector.
+type ErrorMode string
+
+const (
+	ErrorModePropagate ErrorMode = "propagate"
+	ErrorModeIgnore    ErrorMode = "ignore"
+)
+
+// Discovery selects the processes that are observed.
+type Discovery struct {
+	// Rules that select processes; the first one that matches decides.
+	// Without any, every process that talks over sockets is observed, except
+	// this Collector.
+	Include []Rule `mapstructure:"include"`
+	// Rules that take processes out again; they win over include.
+	Exclude []Rule `mapstructure:"exclude"`
+}
+
+// Rule matches processes. A process has to match every key that is set, and
+// every entry of environment; of pids and open_ports, any one.
+//
+// In globs `*` matches any run of characters, also across `/`; `?` any single
+// one; `[a-z]` one of a class, `[!a-z]` one outside it; `\` takes the next one
+// literally.
+//
+// The fields are those of discovery.Rule, which Compile converts to.
+type Rule struct {
+	// Glob for the path of the executable, as the process sees it.
+	Exe string `mapstructure:"exe"`
+	// Glob for the command line, its arguments joined by single spaces.
+	Cmdline string `mapstructure:"cmdline"`
+	// TCP ports, at least one of which the process listens on: single ports
+	// and ranges, like `8080-8090,9000`.
+	OpenPorts string `mapstructure:"open_ports"`
+	// Process ids, in the Collector's pid namespace.
+	PIDs []int `mapstructure:"pids"`
+	// Environment variables the process was started with: globs for their
+	// values, by name.
+	Environment map[string]string `mapstructure:"environment"`
+
+	// service.name of the processes this rule selects (include only).
+	ServiceName string `mapstructure:"service_name"`
+	// service.namespace of the processes this rule selects (include only).
+	ServiceNamespace string `mapstructure:"service_namespace"`
+}
+
+// Protocols holds what is particular to each protocol. All are on by default.
+type Protocols struct {
+	HTTP HTTP `mapstructure:"http"`
+}
+
+// HTTP configures HTTP/1.0 and HTTP/1.1.
+type HTTP struct {
+	// False turns the protocol off.
+	Enabled bool `mapstructure:"enabled"`
+	// Request methods reported by name; any other becomes `_OTHER`.
+	KnownMethods []string `mapstructure:"known_methods"`
+	// Query parameters whose values are replaced by `REDACTED` in url.full
+	// and url.query.
+	SensitiveQueryParameters []string `mapstructure:"sensitive_query_parameters"`
+	// Adds server.address and server.port to the metrics of servers. They
+	// come from the Host header, so a client can make as many series as it
+	// likes, up to `limits.max_series_per_metric`.
+	ServerAddressOnServerMetrics bool `mapstructure:"server_address_on_server_metrics"`
+}
+
+// Routes maps URL paths to http.route, and takes out what nobody wants to see.
+type Routes struct {
+	// Route templates, like `/api/users/{id}`: `{id}` or `*` is one segment,
+	// a final `*` all the rest. Where several match a path, the more specific
+	// one wins.
+	Patterns []string `mapstructure:"patterns"`
+	// Paths that are not reported, in the same syntax: `/health`.
+	IgnoredPatterns []string `mapstructure:"ignored_patterns"`
+	// What ignored paths are left out of: `all`, `traces` or `metrics`.
+	IgnoreMode IgnoreMode `mapstructure:"ignore_mode"`
+	// http.route of a path no pattern matches: `unset` (none, as the semantic
+	// conventions ask for), `heuristic` (guessed and learned from the paths),
+	// `wildcard` (`/**`) or `path` (the path itself: only where there are few).
+	Unmatched Unmatched `mapstructure:"unmatched"`
+}
+
+// IgnoreMode says which signals ignored routes are left out of.
+type IgnoreMode string
+
+const (
+	IgnoreAll     IgnoreMode = "all"
+	IgnoreTraces  IgnoreMode = "traces"
+	IgnoreMetrics IgnoreMode = "metrics"
+)
+
+// Unmatched says what the route of an unknown path is.
+type Unmatched string
+
+const (
+	UnmatchedUnset     Unmatched = "unset"
+	UnmatchedHeuristic Unmatched = "heuristic"
+	UnmatchedWildcard  Unmatched = "wildcard"
+	UnmatchedPath      Unmatched = "path"
+)
+
+// Sampler decides which traces are exported. Metrics count every exchange.
+type Sampler struct {
+	// `always_on`, `always_off`, `traceidratio`, `parentbased_always_on`,
+	// `parentbased_always_off` or `parentbased_traceidratio`, as in
+	// OTEL_TRACES_SAMPLER.
+	Name SamplerName `mapstructure:"name"`
+	// The share of traces the traceidratio samplers keep, from 0 to 1; all of
+	// them if empty.
+	Arg string `mapstructure:"arg"`
+}
+
+// SamplerName is a value of OTEL_TRACES_SAMPLER.
+type SamplerName string
+
+const (
+	AlwaysOn                SamplerName = "always_on"
+	AlwaysOff               SamplerName = "always_off"
+	TraceIDRatio            SamplerName = "traceidratio"
+	ParentBasedAlwaysOn     SamplerName = "parentbased_always_on"
+	ParentBasedAlwaysOff    SamplerName = "parentbased_always_off"
+	ParentBasedTraceIDRatio SamplerName = "parentbased_traceidratio"
+)
+
+// Metrics is the shape of the exported metrics.
+type Metrics struct {
+	// `cumulative` or `delta`. Prometheus wants cumulative.
+	Temporality Temporality `mapstructure:"temporality"`
+	// `explicit` (the buckets of the semantic conventions) or `exponential`.
+	Histogram Histogram `mapstructure:"histogram"`
+	// Attaches trace and span ids of sampled exchanges to histogram points.
+	Exemplars bool `mapstructure:"exemplars"`
+}
+
+// Temporality of sums and histograms.
+type Temporality string
+
+const (
+	Cumulative Temporality = "cumulative"
+	Delta      Temporality = "delta"
+)
+
+// Histogram is the kind of a histogram.
+type Histogram string
+
+const (
+	HistogramExplicit    Histogram = "explicit"
+	HistogramExponential Histogram = "exponential"
+)
+
+// Limits bound what the receiver uses. What they make it drop is counted.
+type Limits struct {
+	// Connections that are tracked at once; beyond it the least recently used
+	// one is forgotten.
+	MaxConnections int `mapstructure:"max_connections"`
+	// Bytes of ring buffer between kernel and Collector, in total; each of
+	// the rings it is split into is a power of two, rounded down.
+	RingBufferSize int `mapstructure:"ring_buffer_size"`
+	// Series of one metric of one service instance; beyond it exchanges count
+	// in one more series, with otel.metric.overflow=true.
+	MaxSeriesPerMetric int `mapstructure:"max_series_per_metric"`
+	// Spans that are handed to the pipeline at once, at most.
+	SpansPerBatch int `mapstructure:"spans_per_batch"`
+	// Batches, per signal, that wait while the pipeline refuses data; beyond
+	// it new ones are dropped.
+	QueueSize int `mapstructure:"queue_size"`
+	// Bytes that are copied of one send or receive, at most 65536.
+	MaxPayload int `mapstructure:"max_payload"`
+}
+
+// MaxPayload is the largest value of limits.max_payload, in bytes: what fits
+// into one ring buffer record of the kernel side.
+const MaxPayload = 64 << 10
+
+// MinRingBufferSize is the smallest value of limits.ring_buffer_size, in bytes.
+const MinRingBufferSize = 256 << 10
+
+// Default returns what is in force without any configuration.
+func Default() *Config {
+	return &Config{
+		Hooks:              HooksAuto,
+		ErrorMode:          ErrorModePropagate,
+		CollectionInterval: 10 * time.Second,
+		Protocols: Protocols{
+			HTTP: HTTP{
+				Enabled:                  true,
+				KnownMethods:             httpconv.DefaultKnownMethods(),
+				SensitiveQueryParameters: httpconv.DefaultSensitiveQueryKeys(),
+			},
+		},
+		Routes:  Routes{IgnoreMode: IgnoreAll, Unmatched: UnmatchedUnset},
+		Sampler: Sampler{Name: ParentBasedAlwaysOn},
+		Metrics: Metrics{
+			Temporality: Cumulative,
+			Histogram:   HistogramExplicit,
+			Exemplars:   true,
+		},
+		Limits: Limits{
+			MaxConnections:     65536,
+			RingBufferSize:     16 << 20,
+			MaxSeriesPerMetric: 2000,
+			SpansPerBatch:      1024,
+			QueueSize:          64,
+			MaxPayload:         MaxPayload,
+		},
+	}
+}

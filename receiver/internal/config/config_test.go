@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/confmap/confmaptest"
+	"go.yaml.in/yaml/v3"
+)
+
+func TestDefault(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, componenttest.CheckConfigStruct(Default()))
+	require.NoError(t, confmap.Validate(Default()))
+
+	empty := Default()
+	require.NoError(t, confmap.New().Unmarshal(empty))
+	require.Equal(t, Default(), empty)
+}
+
+func TestUnmarshalAllOptions(t *testing.T) {
+	t.Parallel()
+	conf, err := confmaptest.LoadConf(filepath.Join("testdata", "all.yaml"))
+	require.NoError(t, err)
+	got := Default()
+	require.NoError(t, conf.Unmarshal(got))
+	require.NoError(t, confmap.Validate(got))
+	require.Equal(t, &Config{
+		Hooks:              HooksSysExit,
+		ErrorMode:          ErrorModeIgnore,
+		CollectionInterval: 2 * time.Second,
+		Discovery: Discovery{
+			Include: []Rule{
+				{
+					Exe:              "*/checkout",
+					Cmdline:          "*--port 80*",
+					OpenPorts:        "8080-8090,9000",
+					PIDs:             []int{17, 18},
+					Environment:      map[string]string{"OTEL_SERVICE_NAME": "check*", "WORKERS": "4"},
+					ServiceName:      "checkout",
+					ServiceNamespace: "shop",
+				},
+				{OpenPorts: "8080"},
+			},
+			Exclude: []Rule{{Exe: "*/sshd"}},
+		},
+		Protocols: Protocols{HTTP: HTTP{
+			KnownMethods:                 []string{"GET", "PURGE"},
+			SensitiveQueryParameters:     []string{"token"},
+			ServerAddressOnServerMetrics: true,
+		}},
+		Routes: Routes{
+			Patterns:        []string{"/api/users/{id}", "/static/*"},
+			IgnoredPatterns: []string{"/health"},
+			IgnoreMode:      IgnoreTraces,
+			Unmatched:       UnmatchedHeuristic,
+		},
+		Sampler: Sampler{Name: ParentBasedTraceIDRatio, Arg: "0.1"},
+		Metrics: Metrics{Temporality: Delta, Histogram: HistogramExponential},
+		Limits: Limits{
+			MaxConnections: 1000, RingBufferSize: 1 << 20, MaxSeriesPerMetric: 100,
+			SpansPerBatch: 10, QueueSize: 5, MaxPayload: 4096,
+		},
+	}, got)
+}
+
+// The file above stays complete: no option keeps its default.
+func TestAllOptionsFileIsComplete(t *testing.T) {
+	t.Parallel()
+	conf, err := confmaptest.LoadConf(filepath.Join("testdata", "all.yaml"))
+	require.NoError(t, err)
+	got := Default()
+	require.NoError(t, conf.Unmarshal(got))
+	var compare func(path string, got, def reflect.Value)
+	compare = func(path string, got, def reflect.Value) {
+		if got.Kind() != reflect.Struct {
+			assert.NotEqual(t, def.Interface(), got.Interface(), path)
+			return
+		}
+		for i := range got.NumField() {
+			if !got.Type().Field(i).IsExported() {
+				continue
+			}
+			compare(path+"."+got.Type().Field(i).Tag.Get("mapstructure"), got.Field(i), def.Field(i))
+		}
+	}
+	compare("ebpf", reflect.ValueOf(*got), reflect.ValueOf(*Default()))
+	compare("rule", reflect.ValueOf(got.Discovery.Include[0]), reflect.ValueOf(Rule{}))
+}
+
+func load(t *testing.T, text string) error {
+	t.Helper()
+	var raw map[string]any
+	require.NoError(t, yaml.Unmarshal([]byte(text), &raw))
+	c := Default()
+	if err := confmap.NewFromStringMap(raw).Unmarshal(c); err != nil {
+		return err
+	}
+	return confmap.Validate(c)
+}
+
+func TestMistakes(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ yaml, want string }{
+		"backwards ports": {
+			`discovery: {include: [{open_ports: "9000-8000"}]}`,
+			`discovery.include[0].open_ports: "9000-8000" is backwards; write "8000-9000"`,
+		},
+		"no port": {
+			`discovery: {exclude: [{open_ports: "80,http"}]}`,
+			`discovery.exclude[0].open_ports: "http" is not a port; write a number from 1 to 65535 or a range like "8080-8090"`,
+		},
+		"port too large": {
+			`discovery: {include: [{exe: "*/x"}, {open_ports: 70000}]}`,
+			`discovery.include[1].open_ports: "70000" is not a port; write a number from 1 to 65535 or a range like "8080-8090"`,
+		},
+		"glob": {
+			`discovery: {include: [{exe: "*/[a-"}]}`,
+			`discovery.include[0].exe: "*/[a-" has a "[" without its "]"; close it, or write "\\[" for a bracket`,
+		},
+		"pid": {
+			`discovery: {include: [{pids: [1, -2]}]}`,
+			`discovery.include[0].pids[1]: -2 is not a process id; write a positive number`,
+		},
+		"rule without a condition": {
+			`discovery: {include: [{service_name: x}]}`,
+			`discovery.include[0]: a rule without conditions would match every process; give it exe, cmdline, open_ports, pids or environment (exe: "*" for every process)`,
+		},
+		"name of an excluded process": {
+			`discovery: {exclude: [{exe: "*/x", service_name: y}]}`,
+			`discovery.exclude[0].service_name: an excluded process reports nothing; move service_name to an include rule`,
+		},
+		"unknown key": {
+			`discovery: {include: [{exe: "*/x", language: go}]}`,
+			`discovery.include[0].language: "language" is not an option: write cmdline, environment, exe, open_ports, pids, service_name or service_namespace`,
+		},
+		"mistyped key": {
+			`routes: {ignored-pattern: [/x]}`,
+			`routes.ignored-pattern: "ignored-pattern" is not an option: did you mean ignored_patterns?`,
+		},
+		"key of a later version": {
+			`network: {}`,
+			`network: "network" is not an option: write collection_interval, discovery, error_mode, hooks, limits, metrics, protocols, routes or sampler`,
+		},
+		"unknown protocol": {
+			`protocols: {gopher: {}}`,
+			`protocols.gopher: "gopher" is not an option: write http`,
+		},
+		"wrong type": {
+			`limits: {queue_size: many}`,
+			`'limits.queue_size' expected type 'int'`,
+		},
+		"enum": {
+			`hooks: kprobe`,
+			`hooks: "kprobe" is not known: write auto, sock or sys_exit`,
+		},
+		"interval": {
+			`collection_interval: 1ms`,
+			`collection_interval: 1ms is too short: write 100ms or more`,
+		},
+		"method": {
+			`protocols: {http: {known_methods: ["GET POST"]}}`,
+			`protocols.http.known_methods[0]: "GET POST" is not an HTTP method: write a token such as PROPFIND`,
+		},
+		"query parameter": {
+			`protocols: {http: {sensitive_query_parameters: ["a=b"]}}`,
+			`protocols.http.sensitive_query_parameters[0]: "a=b" cannot be the name of a query parameter: write the name alone, such as token`,
+		},
+		"route without slash": {
+			`routes: {patterns: [api/x]}`,
+			`routes.patterns[0]: "api/x" does not begin with a slash: write "/api/x"`,
+		},
+		"route with an open brace": {
+			`routes: {ignored_patterns: ["/api/{id"]}`,
+			`routes.ignored_patterns[0]: "/api/{id": the brace { is not closed in its segment: write {id}`,
+		},
+		"route mode": {
+			`routes: {unmatched: low}`,
+			`routes.unmatched: "low" is not known: use heuristic, wildcard, path or unset`,
+		},
+		"sampler": {
+			`sampler: {name: sometimes}`,
+			`sampler.name: "sometimes" is not a sampler: use one of always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off, parentbased_traceidratio`,
+		},
+		"ratio": {
+			`sampler: {name: traceidratio, arg: 10}`,
+			`sampler.arg: "10" is not a probability: use a number from 0 to 1, such as "0.1" for a tenth of the traces`,
+		},
+		"argument nobody reads": {
+			`sampler: {arg: 0.5}`,
+			`sampler.arg: parentbased_always_on takes no argument: remove "0.5" or use parentbased_traceidratio`,
+		},
+		"limit": {
+			`limits: {max_payload: 100000}`,
+			`limits.max_payload: 100000 is out of range: write a number from 256 to 65536`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := load(t, test.yaml)
+			require.Error(t, err)
+			assert.Contains(t, err.Error(), test.want)
+			if name != "wrong type" { // that sentence is confmap's
+				assert.Equal(t, test.want, err.Error(), "one sentence")
+			}
+		})
+	}
+}
+
+func TestEveryMistakeIsReported(t *testing.T) {
+	t.Parallel()
+	err := load(t, `{hooks: x, error_mode: y, routs: {}, limits: {queue_size: 0}, sampler: {name: traceidratio, arg: 0.5}}`)
+	require.Error(t, err)
+	require.Len(t, strings.Split(err.Error(), "\n"), 4, err.Error())
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/httpconv"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/route"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/sampling"
+)
+
+// Validate says what is wrong: per mistake one sentence that begins with the
+// option's path as it is written in YAML and ends with the mend.
+func (c *Config) Validate() error {
+	p := slices.Clone(c.unknown)
+	enum(&p, "hooks", c.Hooks, HooksAuto, HooksSock, HooksSysExit)
+	enum(&p, "error_mode", c.ErrorMode, ErrorModePropagate, ErrorModeIgnore)
+	if c.CollectionInterval < minCollectionInterval {
+		p.addf("collection_interval", "%v is too short: write %v or more", c.CollectionInterval, minCollectionInterval)
+	}
+	_, discoveryErr := c.Discovery.Compile()
+	_, httpErr := c.Protocols.HTTP.Compile(nil)
+	_, routesErr := c.Routes.Compile()
+	_, samplerErr := c.Sampler.Compile()
+	p = append(p, discoveryErr, httpErr, routesErr, samplerErr)
+	enum(&p, "metrics.temporality", c.Metrics.Temporality, Cumulative, Delta)
+	enum(&p, "metrics.histogram", c.Metrics.Histogram, HistogramExplicit, HistogramExponential)
+	c.Limits.validate(&p, "limits")
+	return errors.Join(p...)
+}
+
+const minCollectionInterval = 100 * time.Millisecond
+
+// problems are the mistakes found so far.
+type problems []error
+
+func (p *problems) addf(path, format string, args ...any) {
+	*p = append(*p, fmt.Errorf("%s: "+format, append([]any{path}, args...)...))
+}
+
+func enum[T ~string](p *problems, path string, value T, choices ...T) {
+	if slices.Contains(choices, value) {
+		return
+	}
+	names := make([]string, len(choices))
+	for i, choice := range choices {
+		names[i] = string(choice)
+	}
+	p.addf(path, "%q is not known: write %s", value, oneOf(names))
+}
+
+// oneOf joins words to "a, b or c".
+func oneOf(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+// Compile makes the rules ready to match processes.
+func (d *Discovery) Compile() (*discovery.Matcher, error) {
+	return discovery.Compile(rules(d.Include), rules(d.Exclude))
+}
+
+func rules(list []Rule) []discovery.Rule {
+	out := make([]discovery.Rule, len(list))
+	for i, rule := range list {
+		out[i] = discovery.Rule(rule)
+	}
+	return out
+}
+
+// Compile makes the sampler.
+func (s *Sampler) Compile() (*sampling.Sampler, error) {
+	return sampling.New("sampler", string(s.Name), s.Arg)
+}
+
+// Compile makes the route matcher.
+func (r *Routes) Compile() (*route.Matcher, error) {
+	unmatched, err := route.ParseUnmatched("routes.unmatched", string(r.Unmatched))
+	if err != nil {
+		return nil, err
+	}
+	ignoreMode, err := route.ParseIgnoreMode("routes.ignore_mode", string(r.IgnoreMode))
+	if err != nil {
+		return nil, err
+	}
+	return route.New(route.Options{
+		Prefix:     "routes",
+		Patterns:   r.Patterns,
+		Ignored:    r.IgnoredPatterns,
+		IgnoreMode: ignoreMode,
+		Unmatched:  unmatched,
+	})
+}
+
+// Compile makes the settings of the HTTP conventions; routes may be nil.
+func (h *HTTP) Compile(routes *route.Matcher) (*httpconv.Settings, error) {
+	return httpconv.NewSettings("protocols.http", httpconv.Options{
+		KnownMethods:           h.KnownMethods,
+		SensitiveQueryKeys:     h.SensitiveQueryParameters,
+		ServerAddressOnMetrics: h.ServerAddressOnServerMetrics,
+		Routes:                 routes,
+	})
+}
+
+func (l *Limits) validate(p *problems, path string) {
+	within(p, path+".max_connections", l.MaxConnections, 1, 1<<22)
+	within(p, path+".ring_buffer_size", l.RingBufferSize, MinRingBufferSize, 1<<30)
+	within(p, path+".max_series_per_metric", l.MaxSeriesPerMetric, 1, 1<<20)
+	within(p, path+".spans_per_batch", l.SpansPerBatch, 1, 1<<16)
+	within(p, path+".queue_size", l.QueueSize, 1, 1<<16)
+	within(p, path+".max_payload", l.MaxPayload, 256, MaxPayload)
+}
+
+func within(p *problems, path string, value, least, most int) {
+	if value < least || value > most {
+		p.addf(path, "%d is out of range: write a number from %d to %d", value, least, most)
+	}
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package discovery
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// Rule selects processes: every condition that is given has to hold.
+type Rule struct {
+	// Exe is a glob over the path of the executable, as the process sees it.
+	Exe string
+	// Cmdline is a glob over the arguments joined by single spaces.
+	Cmdline string
+	// OpenPorts are TCP ports one of which the process listens on, such as
+	// "8080-8090,9000".
+	OpenPorts string
+	// PIDs are process ids, one of which it has.
+	PIDs []int
+	// Environment has a glob over the value of each variable named. A
+	// variable that is not set matches nothing, not even "*".
+	Environment map[string]string
+
+	// ServiceName and ServiceNamespace override what would be reported for
+	// the processes an include rule selects.
+	ServiceName, ServiceNamespace string
+}
+
+// Matcher is a compiled set of rules. It is safe for concurrent use.
+type Matcher struct {
+	include, exclude []compiledRule
+	needsPorts       bool
+}
+
+// Decision is the verdict over a process.
+type Decision struct {
+	Selected bool
+	// Rule is the include rule that selected the process; nil if it was
+	// selected by default. Do not change it.
+	Rule *Rule
+}
+
+type compiledRule struct {
+	rule         Rule
+	exe, cmdline *Glob
+	ports        Ports
+	environment  []variable
+}
+
+type variable struct {
+	name  string
+	value *Glob
+}
+
+// Compile checks rules and makes them ready to match. The error has one
+// sentence per mistake, joined; each begins with the configuration path.
+func Compile(include, exclude []Rule) (*Matcher, error) {
+	m := &Matcher{}
+	var mistakes []error
+	for i, rule := range include {
+		mistakes = append(mistakes, m.add(&m.include, fmt.Sprintf("discovery.include[%d]", i), rule))
+	}
+	for i, rule := range exclude {
+		path := fmt.Sprintf("discovery.exclude[%d]", i)
+		if rule.ServiceName != "" {
+			mistakes = append(mistakes, fmt.Errorf("%s.service_name: an excluded process reports nothing; move service_name to an include rule", path))
+		}
+		if rule.ServiceNamespace != "" {
+			mistakes = append(mistakes, fmt.Errorf("%s.service_namespace: an excluded process reports nothing; move service_namespace to an include rule", path))
+		}
+		mistakes = append(mistakes, m.add(&m.exclude, path, rule))
+	}
+	if err := errors.Join(mistakes...); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func (m *Matcher) add(list *[]compiledRule, path string, rule Rule) error {
+	c := compiledRule{rule: rule}
+	c.rule.PIDs = slices.Clone(rule.PIDs)
+	if rule.Exe == "" && rule.Cmdline == "" && rule.OpenPorts == "" && len(rule.PIDs) == 0 && len(rule.Environment) == 0 {
+		return fmt.Errorf(`%s: a rule without conditions would match every process; give it exe, cmdline, open_ports, pids or environment (exe: "*" for every process)`, path)
+	}
+	var mistakes []error
+	mistake := func(field string, err error) {
+		if err != nil {
+			mistakes = append(mistakes, fmt.Errorf("%s.%s: %w", path, field, err))
+		}
+	}
+	var err error
+	if rule.Exe != "" {
+		c.exe, err = CompileGlob(rule.Exe)
+		mistake("exe", err)
+		if err == nil && !c.exe.startsWith('/') {
+			mistake("exe", fmt.Errorf("%q can never match, as the path of an executable begins with a slash; write %q", rule.Exe, "*/"+rule.Exe))
+		}
+	}
+	if rule.Cmdline != "" {
+		c.cmdline, err = CompileGlob(rule.Cmdline)
+		mistake("cmdline", err)
+	}
+	if rule.OpenPorts != "" {
+		c.ports, err = ParsePorts(rule.OpenPorts)
+		mistake("open_ports", err)
+		m.needsPorts = true
+	}
+	for i, pid := range rule.PIDs {
+		if pid <= 0 {
+			mistake(fmt.Sprintf("pids[%d]", i), fmt.Errorf("%d is not a process id; write a positive number", pid))
+		}
+	}
+	for name, pattern := range rule.Environment {
+		field := fmt.Sprintf("environment[%s]", name)
+		if name == "" || strings.Contains(name, "=") {
+			mistake(field, fmt.Errorf("%q is not the name of a variable; write NAME: glob", name))
+			continue
+		}
+		value, err := CompileGlob(pattern)
+		mistake(field, err)
+		c.environment = append(c.environment, variable{name, value})
+	}
+	// Maps have no order; the sentences should.
+	sort.Slice(mistakes, func(i, j int) bool { return mistakes[i].Error() < mistakes[j].Error() })
+	*list = append(*list, c)
+	return errors.Join(mistakes...)
+}
+
+// NeedsPorts reports whether some rule looks at listening ports. Such a
+// verdict can change when a process starts to listen.
+func (m *Matcher) NeedsPorts() bool { return m.needsPorts }
+
+// Default reports whether there is no include rule, so that whatever is not
+// excluded is selected.
+func (m *Matcher) Default() bool { return len(m.include) == 0 }
+
+// Trivial reports whether every process is selected, without looking at it.
+func (m *Matcher) Trivial() bool { return len(m.include) == 0 && len(m.exclude) == 0 }
+
+// Match judges a process. Exclude beats include; the first include rule that
+// matches gives the overrides.
+func (m *Matcher) Match(p *Process) Decision {
+	for i := range m.exclude {
+		if m.exclude[i].match(p) {
+			return Decision{}
+		}
+	}
+	for i := range m.include {
+		if m.include[i].match(p) {
+			return Decision{Selected: true, Rule: &m.include[i].rule}
+		}
+	}
+	return Decision{Selected: m.Default()}
+}
+
+// match looks at the cheap conditions first.
+func (c *compiledRule) match(p *Process) bool {
+	if len(c.rule.PIDs) > 0 && !slices.Contains(c.rule.PIDs, int(p.PID)) {
+		return false
+	}
+	if c.exe != nil && !c.exe.Match(p.Exe) {
+		return false
+	}
+	if c.cmdline != nil && !c.cmdline.Match(strings.Join(p.Cmdline, " ")) {
+		return false
+	}
+	if len(c.environment) > 0 {
+		env := p.environ()
+		for _, want := range c.environment {
+			value, ok := lookup(env, want.name)
+			if !ok || !want.value.Match(value) {
+				return false
+			}
+		}
+	}
+	if c.ports != nil && !slices.ContainsFunc(p.listeningPorts(), c.ports.Contains) {
+		return false
+	}
+	return true
+}
+
+// lookup finds a variable in NAME=value entries; the first one counts, as in
+// getenv(3).
+func lookup(env []string, name string) (string, bool) {
+	for _, entry := range env {
+		if len(entry) > len(name) && entry[len(name)] == '=' && entry[:len(name)] == name {
+			return entry[len(name)+1:], true
+		}
+	}
+	return "", false
+}

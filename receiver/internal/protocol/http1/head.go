@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package http1
+
+import (
+	"bytes"
+	"math"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/httpconv"
+)
+
+const (
+	// maxHead bounds a message head, in bytes. It is also as far as the
+	// kernel extends a copy that has no empty line in it.
+	maxHead = 64 << 10
+	// maxField bounds the header values kept (Host, User-Agent), in bytes.
+	maxField = 1 << 10
+	// maxStates is how many tracestate headers are joined.
+	maxStates = 8
+)
+
+// coding is what Transfer-Encoding says about the framing.
+type coding uint8
+
+const (
+	codingNone coding = iota
+	// codingChunked: chunked is the final coding.
+	codingChunked
+	// codingOther: something else is (RFC 9112 section 6.3 rule 4).
+	codingOther
+)
+
+// head is a parsed message head. Its slices point into the bytes parsed.
+type head struct {
+	method, target  []byte
+	host, userAgent []byte
+	parent          []byte
+	states          [maxStates][]byte
+	// length is Content-Length; -1 if there is none, -2 if it is invalid or
+	// contradicts itself.
+	length  int64
+	status  int
+	version httpconv.Version
+	coding  coding
+	parents uint8
+	nstates uint8
+	expect  bool
+	// cut: the end of the head was not seen, the framing is unknown.
+	cut bool
+	// folded: there was a folded line (RFC 9112 section 5.2); values may be
+	// incomplete until it is unfolded.
+	folded bool
+}
+
+const (
+	lengthNone    = -1
+	lengthInvalid = -2
+)
+
+// line cuts the first line off b, without its line end. ok is false if b has no
+// line end.
+func line(b []byte) (l, rest []byte, ok bool) {
+	i := bytes.IndexByte(b, '\n')
+	if i < 0 {
+		return nil, b, false
+	}
+	rest = b[i+1:]
+	if i > 0 && b[i-1] == '\r' {
+		i--
+	}
+	return b[:i], rest, true
+}
+
+// parseRequest parses the request head at the start of b. It returns its
+// length, 0 if it is not complete, or -1 if it is no request. With cut the
+// complete lines in b are all there is.
+func (h *head) parseRequest(b []byte, cut bool) int {
+	first, rest, ok := line(b)
+	if !ok {
+		return 0
+	}
+	if !h.requestLine(first) {
+		return -1
+	}
+	h.length = lengthNone
+	for {
+		// The line ends are searched here and not by line(): this loop is
+		// what the cost of an exchange is made of.
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			h.cut = cut
+			if cut {
+				return len(b)
+			}
+			return 0
+		}
+		l := rest[:i]
+		rest = rest[i+1:]
+		if i > 0 && l[i-1] == '\r' {
+			l = l[:i-1]
+		}
+		if len(l) == 0 {
+			return len(b) - len(rest)
+		}
+		switch l[0] | 0x20 {
+		case 'c':
+			if v, ok := value(l, "content-length"); ok {
+				h.contentLength(v)
+			}
+		case 'e':
+			if v, ok := value(l, "expect"); ok {
+				h.expect = equalFold(v, "100-continue")
+			}
+		case 'h':
+			if v, ok := value(l, "host"); ok && h.host == nil {
+				h.host = v
+			}
+		case 't':
+			if v, ok := value(l, "traceparent"); ok {
+				h.parent = v
+				h.parents = min(h.parents+1, 2)
+			} else if v, ok := value(l, "tracestate"); ok {
+				if h.nstates < maxStates && len(v) > 0 {
+					h.states[h.nstates] = v
+					h.nstates++
+				}
+			} else if v, ok := value(l, "transfer-encoding"); ok {
+				h.transferEncoding(v)
+			}
+		case 'u':
+			if v, ok := value(l, "user-agent"); ok && h.userAgent == nil {
+				h.userAgent = v
+			}
+		case ' ', '\t' | 0x20:
+			h.folded = h.folded || folded(l)
+		}
+	}
+}
+
+// parseResponse is parseRequest for a response head.
+func (h *head) parseResponse(b []byte, cut bool) int {
+	first, rest, ok := line(b)
+	if !ok {
+		return 0
+	}
+	if !h.statusLine(first) {
+		return -1
+	}
+	h.length = lengthNone
+	for {
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			h.cut = cut
+			if cut {
+				return len(b)
+			}
+			return 0
+		}
+		l := rest[:i]
+		rest = rest[i+1:]
+		if i > 0 && l[i-1] == '\r' {
+			l = l[:i-1]
+		}
+		if len(l) == 0 {
+			return len(b) - len(rest)
+		}
+		switch l[0] | 0x20 {
+		case 'c':
+			if v, ok := value(l, "content-length"); ok {
+				h.contentLength(v)
+			}
+		case 't':
+			if v, ok := value(l, "transfer-encoding"); ok {
+				h.transferEncoding(v)
+			}
+		case ' ', '\t' | 0x20:
+			h.folded = h.folded || folded(l)
+		}
+	}
+}
+
+// folded tells a folded line from one whose first byte only looks like a space
+// when case is ignored.
+func folded(l []byte) bool { return l[0] == ' ' || l[0] == '\t' }
+
+// unfold makes one line of each folded header (RFC 9112 section 5.2: obs-fold
+// becomes spaces). Folded lines right after the start line belong to no header
+// and are dropped, as section 2.2 allows. It changes b.
+func unfold(b []byte) {
+	first := bytes.IndexByte(b, '\n')
+	for i := first + 1; i < len(b); {
+		if b[i] != ' ' && b[i] != '\t' {
+			break
+		}
+		n := bytes.IndexByte(b[i:], '\n')
+		if n < 0 {
+			break
+		}
+		b[i] = '-' // a name nobody looks for
+		i += n + 1
+	}
+	for i := first + 1; i+1 < len(b); i++ {
+		if b[i] != '\n' || b[i+1] != ' ' && b[i+1] != '\t' || i == first {
+			continue
+		}
+		b[i] = ' '
+		if b[i-1] == '\r' {
+			b[i-1] = ' '
+		}
+	}
+}
+
+// requestLine parses method SP target SP version.
+func (h *head) requestLine(l []byte) bool {
+	n := len(l) - len(" "+versionPrefix+"1")
+	if n < 3 || l[n] != ' ' || string(l[n+1:n+1+len(versionPrefix)]) != versionPrefix {
+		return false
+	}
+	if !h.minor(l[len(l)-1]) {
+		return false
+	}
+	i := 0
+	for tokenByte[l[i]] { // ends at the space at n at the latest
+		i++
+	}
+	if i == 0 || i > maxMethod || i+1 >= n || l[i] != ' ' {
+		return false
+	}
+	h.method, h.target = l[:i], l[i+1:n]
+	for _, c := range h.target {
+		if c <= ' ' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+func (h *head) minor(c byte) bool {
+	switch c {
+	case '1':
+		h.version = httpconv.Version11
+	case '0':
+		h.version = httpconv.Version10
+	default:
+		return false
+	}
+	return true
+}
+
+// statusLine parses version SP status [SP reason].
+func (h *head) statusLine(l []byte) bool {
+	const status = len(versionPrefix + "1 ")
+	if len(l) < status+3 || string(l[:len(versionPrefix)]) != versionPrefix || !h.minor(l[status-2]) || l[status-1] != ' ' {
+		return false
+	}
+	a, b, c := l[status], l[status+1], l[status+2]
+	if !digit(a) || !digit(b) || !digit(c) || a == '0' {
+		return false
+	}
+	if len(l) > status+3 && l[status+3] != ' ' {
+		return false
+	}
+	h.status = int(a-'0')*100 + int(b-'0')*10 + int(c-'0')
+	return true
+}
+
+// value is the value of header line l if its name is name (lower case).
+func value(l []byte, name string) ([]byte, bool) {
+	n := len(name)
+	if len(l) <= n || l[n] != ':' && l[n] != ' ' && l[n] != '\t' || !equalName(l[:n], name) {
+		return nil, false
+	}
+	l = l[n:]
+	if l[0] != ':' {
+		// Whitespace before the colon is wrong (RFC 9112 section 5.1), but
+		// who accepts it acts on it.
+		l = trim(l)
+		if len(l) == 0 || l[0] != ':' {
+			return nil, false
+		}
+	}
+	return trim(l[1:]), true
+}
+
+// contentLength takes a Content-Length value: digits, or a list of the same
+// number (RFC 9110 section 8.6).
+func (h *head) contentLength(v []byte) {
+	for more := true; more; {
+		item := v
+		i := bytes.IndexByte(v, ',')
+		if more = i >= 0; more {
+			item, v = v[:i], v[i+1:]
+		}
+		n := int64(lengthInvalid)
+		for j, c := range trim(item) {
+			if j == 0 {
+				n = 0
+			}
+			if !digit(c) || n > (math.MaxInt64-9)/10 {
+				n = lengthInvalid
+				break
+			}
+			n = n*10 + int64(c-'0')
+		}
+		if h.length != lengthNone && h.length != n {
+			n = lengthInvalid
+		}
+		h.length = n
+	}
+}
+
+// transferEncoding takes one Transfer-Encoding line; of several the last has
+// the final coding.
+func (h *head) transferEncoding(v []byte) {
+	if i := bytes.LastIndexByte(v, ','); i >= 0 {
+		v = trim(v[i+1:])
+	}
+	switch {
+	case equalFold(v, "chunked"):
+		h.coding = codingChunked
+	case equalFold(v, "identity") && h.coding == codingNone:
+		// RFC 2616's way to say nothing; gone since RFC 7230.
+	default:
+		h.coding = codingOther
+	}
+}

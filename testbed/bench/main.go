@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// bench measures what observing costs, as ratios of runs side by side: rounds of
+// the same load without a collector, with one that exports every span to a local
+// sink, with one that samples a tenth, and with one whose pipeline ends nowhere.
+// It needs root. The order of the modes changes from round to round.
+//
+//	go run ./testbed/bench [-rounds 3] [-duration 4s] [-json FILE]
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+type options struct {
+	rounds      int
+	duration    time.Duration
+	hooks       string
+	compression string
+	scenarios   string
+	json        string
+}
+
+func main() {
+	var o options
+	flag.IntVar(&o.rounds, "rounds", 3, "rounds; each runs every scenario in every mode")
+	flag.DurationVar(&o.duration, "duration", 4*time.Second, "of the load of one scenario in one mode")
+	flag.StringVar(&o.hooks, "hooks", "", "capture backend: sock, sys_exit; empty is automatic")
+	flag.StringVar(&o.compression, "compression", "", "of the exporter: gzip, zstd, none; empty is its default")
+	flag.StringVar(&o.scenarios, "scenarios", "nginx,go,bystander", "which to run")
+	flag.StringVar(&o.json, "json", "", "file for the results as JSON")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	result, err := run(ctx, o, func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) })
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	fmt.Print(result)
+	if o.json != "" {
+		b, err := json.MarshalIndent(result, "", "  ")
+		if err == nil {
+			err = os.WriteFile(o.json, append(b, '\n'), 0o644)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+	}
+}
+
+// mode is a way to run the collector.
+type mode string
+
+const (
+	off      mode = "off"      // no collector
+	export   mode = "export"   // every span over OTLP/gRPC to a local sink
+	sampled  mode = "sampled"  // parentbased_traceidratio 0.1, exported the same way
+	receiver mode = "receiver" // every span built, then dropped by the pipeline's end
+	statsRun mode = "stats"    // like receiver, with the kernel's BPF statistics on
+)
+
+// run does all rounds and a last pass with BPF statistics.
+func run(ctx context.Context, o options, progress func(string, ...any)) (*Result, error) {
+	dir, err := os.MkdirTemp("", "otelcol-ebpf-bench")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	b, err := newBench(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	defer b.close()
+	result := &Result{Rounds: o.rounds, Duration: o.duration.String(), Machine: machine(), Samples: make(map[string]map[mode][]*Sample)}
+	modes := []mode{off, export, sampled, receiver}
+	for round := range o.rounds {
+		for i := range modes {
+			m := modes[(i+round)%len(modes)]
+			if err := b.round(ctx, m, result); err != nil {
+				return nil, fmt.Errorf("round %d, %s: %w", round+1, m, err)
+			}
+			progress("round %d/%d %s", round+1, o.rounds, m)
+		}
+	}
+	if err := b.round(ctx, statsRun, result); err != nil {
+		return nil, fmt.Errorf("statistics pass: %w", err)
+	}
+	result.summarise(strings.Split(o.scenarios, ","))
+	return result, nil
+}
+
+func machine() string {
+	release, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	cpu := ""
+	info, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(info)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			cpu = strings.TrimSpace(value)
+		}
+	}
+	return fmt.Sprintf("Linux %s, %d CPUs, %s", strings.TrimSpace(string(release)), cpus(), cpu)
+}
+
+func tool(dir, name string) string { return filepath.Join(dir, name) }
