@@ -54,6 +54,7 @@ static __always_inline bool still_selected(struct conn *c, __u32 tgid)
 static __always_inline bool conn_init(struct conn *c, struct sock *sk)
 {
 	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	struct scratch *s;
 	__u32 proto;
 
 	if (family == AF_INET || family == AF_INET6) {
@@ -87,7 +88,13 @@ static __always_inline bool conn_init(struct conn *c, struct sock *sk)
 		return false;
 	}
 	c->inode = socket_inode(sk);
-	c->id = __sync_fetch_and_add(&next_conn, 1);
+	s = scratch_get();
+	if (!s)
+		return false;
+	/* Dense over all CPUs, for ids index the policy slots. */
+	s->connections++;
+	c->id = s->connections * cpus + bpf_get_smp_processor_id();
+	c->ring = s->connections & ring_mask;
 	return true;
 }
 
@@ -162,7 +169,7 @@ static __always_inline void announce(struct scratch *s, struct conn *c, struct s
 			__builtin_memcpy(o->peer + 12, &a, 4);
 		}
 	}
-	if (ring_output(s, c->id & ring_mask, o, sizeof(*o)) == 0)
+	if (ring_output(s, c->ring, o, sizeof(*o)) == 0)
 		c->announced = 1;
 }
 
@@ -192,7 +199,7 @@ static __always_inline void emit_event(struct conn *c, __u8 kind, __u8 dir, __u3
 	s->record.time = bpf_ktime_get_ns();
 	s->record.tgid = id >> 32;
 	s->record.tid = (__u32)id;
-	ring_output(s, c->id & ring_mask, &s->record, sizeof(s->record));
+	ring_output(s, c->ring, &s->record, sizeof(s->record));
 }
 
 /* Copies `want` of a call's `len` bytes behind s->record and sends both. */
@@ -344,7 +351,7 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 	s->record.tgid = id >> 32;
 	s->record.tid = (__u32)id;
 	s->record.identity = request ? make_identity(s) : 0;
-	s->ring = c->id & ring_mask;
+	s->ring = c->ring;
 
 	if (b->kind == BUFFER_LATER)
 		postpone(s, sk, dir, want);

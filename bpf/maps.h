@@ -17,6 +17,7 @@ const volatile __u32 ring_wake_bytes = 1 << 20; /* fill at which the reader is w
 const volatile __u32 default_selected = 1;      /* verdict for processes not in `processes` */
 const volatile __u32 default_window = 32768;    /* capture window before a policy is set */
 const volatile __u32 default_after = 64;        /* as policy.after */
+const volatile __u32 cpus = 1;                  /* possible CPUs */
 const volatile __u32 conn_by_address = 0;       /* state lives in conn_hash (sys_exit backend) */
 
 /* State of one socket endpoint. Written by the data hooks only. */
@@ -34,7 +35,8 @@ struct conn {
 	__u8 transport;
 	__u8 announced; /* the open record is in the ring */
 	__u8 plain_tcp; /* the socket is a tcp_sock (not MPTCP) */
-	__u8 pad[3];
+	__u8 ring;
+	__u8 pad[2];
 	/* Progress through a sendmmsg/recvmmsg vector, sock backend only. */
 	__u64 mmsg_vec;
 	__u32 mmsg_tid;
@@ -86,7 +88,7 @@ struct ring {
 	__uint(max_entries, 4096); /* resized by Go */
 };
 
-/* A connection always uses ring id & ring_mask, so its records stay ordered. */
+/* A connection always uses the same ring, so its records stay ordered. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, 1); /* resized by Go */
@@ -128,7 +130,8 @@ struct scratch {
 	struct segment_record record;
 	__u8 data[2 * PART_SIZE];
 	struct open_record open;
-	__u64 identities; /* made on this CPU so far */
+	__u64 identities;  /* made on this CPU so far */
+	__u64 connections; /* first seen on this CPU so far */
 	__u32 records;
 	/* Walk over an iovec array; kept here so that loop states stay equal. */
 	__u64 iov;
@@ -148,9 +151,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct scratch);
 } scratches SEC(".maps");
-
-/* Next connection id. */
-__u64 next_conn = 1;
 
 /* Counted up by Go whenever it changes a verdict. */
 __u32 verdict_epoch = 1;

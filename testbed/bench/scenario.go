@@ -64,6 +64,9 @@ func newBench(dir string, o options) (*bench, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build gohttp: %w\n%s", err, out)
 	}
+	if err := copyTool("wrk", dir); err != nil {
+		return nil, err
+	}
 	if b.nginx, err = groundtruth.StartNginx(dir, 1, 0); err != nil {
 		return nil, err
 	}
@@ -87,6 +90,19 @@ func (b *bench) close() {
 		_ = b.goServer.Cmd.Process.Kill()
 		_ = b.goServer.Wait(time.Second)
 	}
+}
+
+// copyTool copies a program, so that it can be told from others of its name.
+func copyTool(name, dir string) error {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return err
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(tool(dir, name), b, 0o755)
 }
 
 // nowhereExporter is nop where the distribution has it, else debug, which logs
@@ -113,7 +129,7 @@ var (
 
 func (b *bench) wrk(ctx context.Context) (load, error) {
 	url := fmt.Sprintf("http://127.0.0.1:%d/bench/users/12345/orders?page=2", b.nginx.Return)
-	out, err := exec.CommandContext(ctx, "wrk", "-t1", "-c", strconv.Itoa(connections), "--latency", "-d", wrkDuration(b.o.duration), url).CombinedOutput()
+	out, err := exec.CommandContext(ctx, tool(b.dir, "wrk"), "-t1", "-c", strconv.Itoa(connections), "--latency", "-d", wrkDuration(b.o.duration), url).CombinedOutput()
 	if err != nil {
 		return load{}, fmt.Errorf("wrk: %w\n%s", err, out)
 	}
@@ -186,7 +202,7 @@ func (b *bench) round(ctx context.Context, m mode, result *Result) error {
 		Hooks: b.o.hooks, Compression: b.o.compression, Dir: filepath.Join(b.dir, fmt.Sprintf("collector-%d", b.runs)),
 		BatchTimeout: 200 * time.Millisecond, CollectionInterval: 10 * time.Second,
 		// The loads alone: what else this machine does is not measured.
-		Receiver: "discovery:\n  include:\n    - exe: \"*nginx\"\n    - exe: \"*wrk\"\n    - exe: \"*gohttp\"\n",
+		Receiver: fmt.Sprintf("discovery:\n  include:\n    - pids: [%d]\n    - exe: %q\n", b.nginx.Workers[0], filepath.Join(b.dir, "*")),
 	}
 	switch m {
 	case export:

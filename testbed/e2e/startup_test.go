@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/testbed/groundtruth"
 )
@@ -69,7 +70,8 @@ func TestNewProcess(t *testing.T) {
 	}
 }
 
-// delay is the time from a client's first request to the first one seen.
+// delay is the time from a client's first request to the first one seen on the
+// client's side: it is sent as soon as the process runs.
 func (s *suite) delay(t *testing.T, name string) time.Duration {
 	var first int64
 	last := ""
@@ -79,13 +81,14 @@ func (s *suite) delay(t *testing.T, name string) time.Duration {
 		}
 		last = max(last, r.Path)
 	}
+	client := func(sp *groundtruth.Span) bool { return sp.Kind == ptrace.SpanKindClient }
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	_, err := s.sink.Find(ctx, func(sp *groundtruth.Span) bool { return sp.Text("url.path") == last })
+	_, err := s.sink.Find(ctx, func(sp *groundtruth.Span) bool { return client(sp) && sp.Path() == last })
 	require.NoError(t, err, "the last request, %s", last)
 	seen := int64(0)
 	for _, sp := range s.sink.Spans() {
-		if of, _, _ := groundtruth.ParsePath(sp.Text("url.path")); of == name && (seen == 0 || sp.Start < seen) {
+		if of, _, _ := groundtruth.ParsePath(sp.Path()); client(sp) && of == name && (seen == 0 || sp.Start < seen) {
 			seen = sp.Start
 		}
 	}

@@ -254,6 +254,12 @@ func pathOf(s *Span) (path, query string) {
 	return s.Text("url.path"), s.Text("url.query")
 }
 
+// Path is the path of the request's target, on either side.
+func (s *Span) Path() string {
+	path, _ := pathOf(s)
+	return path
+}
+
 // ours reports whether a span is about the test's own plumbing: OTLP, or the
 // scrape of the collector's metrics.
 func ours(s *Span, path string) bool {

@@ -28,7 +28,8 @@ type captureConn struct {
 	Transport    uint8
 	Announced    uint8
 	PlainTcp     uint8
-	Pad          [3]uint8
+	Ring         uint8
+	Pad          [2]uint8
 	MmsgVec      uint64
 	MmsgTid      uint32
 	MmsgIndex    uint32
@@ -198,20 +199,21 @@ type captureScratch struct {
 		PathLen   uint32
 		Path      [108]int8
 	}
-	Identities uint64
-	Records    uint32
-	_          [4]byte
-	Iov        uint64
-	Base       uint64
-	PrevBase   uint64
-	BaseLen    uint64
-	PrevLen    uint64
-	IovLeft    uint32
-	Fill       uint32
-	ToCopy     uint32
-	ToPass     uint32
-	ToReport   uint32
-	Ring       uint32
+	Identities  uint64
+	Connections uint64
+	Records     uint32
+	_           [4]byte
+	Iov         uint64
+	Base        uint64
+	PrevBase    uint64
+	BaseLen     uint64
+	PrevLen     uint64
+	IovLeft     uint32
+	Fill        uint32
+	ToCopy      uint32
+	ToPass      uint32
+	ToReport    uint32
+	Ring        uint32
 }
 
 type captureSegmentRecord struct {
@@ -254,10 +256,10 @@ const (
 	captureProgUringCompleteCqe    = "uring_complete_cqe"
 	captureProgUringCompleteRes    = "uring_complete_res"
 	captureVarConnByAddress        = "conn_by_address"
+	captureVarCpus                 = "cpus"
 	captureVarDefaultAfter         = "default_after"
 	captureVarDefaultSelected      = "default_selected"
 	captureVarDefaultWindow        = "default_window"
-	captureVarNextConn             = "next_conn"
 	captureVarRingMask             = "ring_mask"
 	captureVarRingWakeBytes        = "ring_wake_bytes"
 	captureVarUnusedCounter        = "unused_counter"
@@ -345,10 +347,10 @@ type captureMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type captureVariableSpecs struct {
 	ConnByAddress        *ebpf.VariableSpec `ebpf:"conn_by_address"`
+	Cpus                 *ebpf.VariableSpec `ebpf:"cpus"`
 	DefaultAfter         *ebpf.VariableSpec `ebpf:"default_after"`
 	DefaultSelected      *ebpf.VariableSpec `ebpf:"default_selected"`
 	DefaultWindow        *ebpf.VariableSpec `ebpf:"default_window"`
-	NextConn             *ebpf.VariableSpec `ebpf:"next_conn"`
 	RingMask             *ebpf.VariableSpec `ebpf:"ring_mask"`
 	RingWakeBytes        *ebpf.VariableSpec `ebpf:"ring_wake_bytes"`
 	UnusedCounter        *ebpf.VariableSpec `ebpf:"unused_counter"`
@@ -412,10 +414,10 @@ func (m *captureMaps) Close() error {
 // It can be passed to loadCaptureObjects or ebpf.CollectionSpec.LoadAndAssign.
 type captureVariables struct {
 	ConnByAddress        *ebpf.Variable `ebpf:"conn_by_address"`
+	Cpus                 *ebpf.Variable `ebpf:"cpus"`
 	DefaultAfter         *ebpf.Variable `ebpf:"default_after"`
 	DefaultSelected      *ebpf.Variable `ebpf:"default_selected"`
 	DefaultWindow        *ebpf.Variable `ebpf:"default_window"`
-	NextConn             *ebpf.Variable `ebpf:"next_conn"`
 	RingMask             *ebpf.Variable `ebpf:"ring_mask"`
 	RingWakeBytes        *ebpf.Variable `ebpf:"ring_wake_bytes"`
 	UnusedCounter        *ebpf.Variable `ebpf:"unused_counter"`

@@ -102,7 +102,7 @@ func effectiveCapabilities() uint64 {
 
 // choose resolves BackendAuto and checks an explicit choice.
 func (b Backend) choose() (Backend, error) {
-	sock := tracepointArgs("sock_send_length") > 0 && tracepointArgs("sock_recv_length") > 0
+	sock := tracepoint("sock_send_length") != nil && tracepoint("sock_recv_length") != nil
 	switch b {
 	case BackendSock:
 		if !sock {
@@ -123,26 +123,51 @@ func (b Backend) choose() (Backend, error) {
 
 var kernelTypes = sync.OnceValues(btf.LoadKernelSpec)
 
-// tracepointArgs is the number of arguments of a raw tracepoint (without the
-// leading context), 0 if the kernel does not have it.
-func tracepointArgs(name string) int {
+// tracepoint gives the parameters of a raw tracepoint, without the leading
+// context; nil if the kernel does not have it.
+func tracepoint(name string) []btf.FuncParam {
 	spec, err := kernelTypes()
 	if err != nil {
-		return 0
+		return nil
 	}
 	var td *btf.Typedef
 	if spec.TypeByName("btf_trace_"+name, &td) != nil {
-		return 0
+		return nil
 	}
 	ptr, ok := td.Type.(*btf.Pointer)
 	if !ok {
-		return 0
+		return nil
 	}
 	proto, ok := ptr.Target.(*btf.FuncProto)
-	if !ok {
-		return 0
+	if !ok || len(proto.Params) == 0 {
+		return nil
 	}
-	return len(proto.Params) - 1
+	return proto.Params[1:]
+}
+
+// What the io_uring_complete tracepoint tells has changed over time.
+const (
+	uringCompletionUnknown = iota
+	uringCompletionFields  // (ring, request, user data, result, ...): v5.17 on
+	uringCompletionEntry   // (ring, request, completion entry): v6.16 on
+)
+
+// uringCompletion tells which it is; before v5.17 the request is not told, and
+// what goes through io_uring is not seen.
+func uringCompletion() int {
+	p := tracepoint("io_uring_complete")
+	pointer := func(i int) bool {
+		_, ok := btf.UnderlyingType(p[i].Type).(*btf.Pointer)
+		return ok
+	}
+	switch {
+	case len(p) == 3 && pointer(1) && pointer(2):
+		return uringCompletionEntry
+	case len(p) >= 5 && pointer(1):
+		return uringCompletionFields
+	default:
+		return uringCompletionUnknown
+	}
 }
 
 // explainLoad turns the kernel's terse refusals into a sentence.

@@ -80,12 +80,18 @@ func Load(o Options) (*Probes, error) {
 		return nil, err
 	}
 	size := p.Rings[0].Size()
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		p.Close()
+		return nil, fmt.Errorf("count CPUs: %w", err)
+	}
 	for name, value := range map[string]any{
 		"ring_mask":        uint32(len(p.Rings) - 1),
 		"ring_wake_bytes":  uint32(size / 2),
 		"default_selected": boolMask(o.DefaultSelected),
 		"default_window":   o.Window,
 		"default_after":    uint32(o.After),
+		"cpus":             uint32(cpus),
 		"conn_by_address":  boolMask(backend == BackendSysExit),
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
@@ -114,9 +120,9 @@ func (p *Probes) wants(program string) bool {
 	case "sys_exit":
 		return p.Backend == BackendSysExit
 	case "uring_complete_cqe":
-		return tracepointArgs("io_uring_complete") == 3
+		return uringCompletion() == uringCompletionEntry
 	case "uring_complete_res":
-		return tracepointArgs("io_uring_complete") > 3
+		return uringCompletion() == uringCompletionFields
 	default:
 		return true
 	}

@@ -112,7 +112,7 @@ func (e *Engine) start() error {
 
 	limit := max(c.Limits.MaxConnections/len(e.probes.Rings), 1)
 	for _, ring := range e.probes.Rings {
-		e.shards = append(e.shards, newShard(e, ring, limit))
+		e.shards = append(e.shards, newShard(e, ring, e.probes.Policies, limit))
 	}
 	if e.telemetry, err = metadata.NewTelemetryBuilder(e.settings.Telemetry); err != nil {
 		return fmt.Errorf("create internal telemetry: %w", err)

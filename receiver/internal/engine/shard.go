@@ -62,7 +62,7 @@ type publishedProtocol struct {
 	resyncs, invalid, unmatched atomic.Uint64
 }
 
-func newShard(e *Engine, ring *capture.Ring, maxConnections int) *shard {
+func newShard(e *Engine, ring *capture.Ring, policies connection.Policies, maxConnections int) *shard {
 	s := &shard{
 		engine:    e,
 		ring:      ring,
@@ -73,7 +73,7 @@ func newShard(e *Engine, ring *capture.Ring, maxConnections int) *shard {
 		s.metrics = e.metrics.Shard()
 	}
 	s.published.protocols = make([]publishedProtocol, len(e.protocols))
-	s.tracker = connection.New(e.protocols, e.probes.Policies, s, maxConnections)
+	s.tracker = connection.New(e.protocols, policies, s, maxConnections)
 	return s
 }
 

@@ -105,7 +105,7 @@ func (d *Detail) server(x *exchange.Exchange) (address string, port int) {
 	if unix && len(address) > 3 && strings.EqualFold(address[:3], "%2f") {
 		// A socket's path in place of a host name, as some clients do.
 		if c.Path != "" {
-			return c.Path, 0
+			return strings.ToValidUTF8(c.Path, "\uFFFD"), 0
 		}
 	}
 	if port == 0 && !unix && r.form != formAuthority {

@@ -13,8 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/spans"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/workload"
 )
 
@@ -42,10 +44,10 @@ func TestCumulative(t *testing.T) {
 		"shop test.server.active map[label:b] [2s,10s] value=1",
 	}, text(md))
 	r := md.ResourceMetrics().At(0)
-	require.Equal(t, "https://opentelemetry.io/schemas/1.43.0", r.SchemaUrl())
+	require.Equal(t, semconv.SchemaURL, r.SchemaUrl())
 	scope := r.ScopeMetrics().At(0)
-	require.Equal(t, "https://opentelemetry.io/schemas/1.43.0", scope.SchemaUrl())
-	require.Equal(t, ScopeName, scope.Scope().Name())
+	require.Equal(t, semconv.SchemaURL, scope.SchemaUrl())
+	require.Equal(t, spans.ScopeName, scope.Scope().Name())
 	require.Equal(t, "1.2.3", scope.Scope().Version())
 	m := scope.Metrics().At(0)
 	require.Equal(t, "How long.", m.Description())
@@ -193,6 +195,16 @@ func TestSuppressedAndInvalid(t *testing.T) {
 	}
 	require.Equal(t, map[string]uint64{"test.server.duration": 3}, totals(a.Collect(at(2))))
 	require.Equal(t, Stats{Ended: 4, Suppressed: 1, Invalid: 2, Instances: 1, Series: 1}, a.Stats())
+}
+
+func TestNoWorkload(t *testing.T) {
+	a := newAggregator(t, Options{})
+	s := a.Shard()
+	x, _ := newExchange(nil, "a", time.Millisecond)
+	s.Begin(x)
+	s.End(x, true)
+	s.Abandon(x)
+	require.Zero(t, a.Stats())
 }
 
 func TestClientsAreNotInFlight(t *testing.T) {

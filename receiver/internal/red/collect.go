@@ -12,13 +12,15 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
-	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 )
 
 // ScopeName is the instrumentation scope of everything the receiver emits.
 const ScopeName = "github.com/otelcol-ebpf/otelcol-ebpf/receiver"
+
+// SchemaURL of resources and scopes.
+const SchemaURL = "https://opentelemetry.io/schemas/1.43.0"
 
 // Collect makes a point of every series: with cumulative temporality also of
 // those that nothing was added to. Instances are ordered by key, metrics as
@@ -187,9 +189,9 @@ func (e *emission) emit(s *snapshot) {
 		return
 	}
 	r := e.metrics.ResourceMetrics().AppendEmpty()
-	r.SetSchemaUrl(semconv.SchemaURL)
+	r.SetSchemaUrl(SchemaURL)
 	s.resource.CopyTo(r.Resource())
-	scope.SetSchemaUrl(semconv.SchemaURL)
+	scope.SetSchemaUrl(SchemaURL)
 	scope.Scope().SetName(ScopeName)
 	scope.Scope().SetVersion(e.a.o.Version)
 	scope.MoveTo(r.ScopeMetrics().AppendEmpty())
@@ -269,7 +271,7 @@ func (e *emission) emitted(h *histogram) {
 
 func (e *emission) start(s *series) pcommon.Timestamp {
 	if e.a.o.Temporality == pmetric.AggregationTemporalityDelta {
-		return e.a.last
+		return min(e.a.last, e.now)
 	}
 	return min(s.start, e.now)
 }

@@ -61,10 +61,11 @@ func (a *Aggregator) Shard() *Shard {
 }
 
 // Begin counts an exchange in flight, where the protocol counts those: on
-// servers. It sets x.InFlight.
+// servers. It sets x.InFlight. Exchanges without a workload are left out
+// everywhere.
 func (s *Shard) Begin(x *exchange.Exchange) {
 	x.InFlight = nil
-	if x.Role != exchange.RoleServer || x.Detail.Protocol().Active.Name == "" {
+	if x.Workload == nil || x.Role != exchange.RoleServer || x.Detail.Protocol().Active.Name == "" {
 		return
 	}
 	if _, metrics := x.Detail.Suppressed(x); metrics {
@@ -102,6 +103,10 @@ func (s *Shard) Abandon(x *exchange.Exchange) {
 // End records a finished exchange. sampled says whether its span was kept, so
 // that exemplars only name traces that exist. Nothing of x is kept.
 func (s *Shard) End(x *exchange.Exchange, sampled bool) {
+	if x.Workload == nil {
+		s.Abandon(x)
+		return
+	}
 	_, suppressed := x.Detail.Suppressed(x)
 	s.mu.Lock()
 	s.stats.Ended++
@@ -132,10 +137,10 @@ func (s *Shard) End(x *exchange.Exchange, sampled bool) {
 	values := s.values[:len(instruments)]
 	x.Detail.Measure(x, values)
 	for i, v := range values {
-		if v != v {
+		if math.IsNaN(v) {
 			continue
 		}
-		if v < 0 || v > math.MaxFloat64 {
+		if v < 0 || math.IsInf(v, 1) {
 			s.stats.Invalid++
 			continue
 		}

@@ -17,6 +17,9 @@ const (
 	// DefaultMaxNodes is how many prefixes are remembered per instance; it is
 	// also the most routes an instance can have. About 200 bytes each.
 	DefaultMaxNodes = 1000
+	// maxTotalNodes bounds the prefixes of all instances together, to some
+	// 20 MB.
+	maxTotalNodes = 100_000
 	// maxDepth is how many segments of a path are looked at.
 	maxDepth = 12
 	// collapsed is the placeholder for segments that turned out to vary.
@@ -34,10 +37,12 @@ const (
 // without allocating.
 type Learner struct {
 	maxChildren, maxNodes int
+	total                 *atomic.Int64 // nodes of all learners
 
-	root node
-	mu   sync.Mutex // for growing
-	size int        // nodes below root, rest nodes not counted
+	root      node
+	mu        sync.Mutex // for growing
+	size      int        // nodes below root
+	forgotten bool       // no longer counted in total: must not grow
 }
 
 // node is a known prefix. What readers follow are atomic pointers to values
@@ -45,12 +50,25 @@ type Learner struct {
 type node struct {
 	route    string // template of the prefix; "" for the root
 	children atomic.Pointer[map[string]*node]
-	any      atomic.Pointer[node]   // set once collapsed; children is nil then
+	varied   atomic.Pointer[node]   // set once collapsed; children is nil then
 	rest     atomic.Pointer[string] // route + "/**", made when needed
 }
 
-func newLearner(maxChildren, maxNodes int) *Learner {
-	return &Learner{maxChildren: maxChildren, maxNodes: maxNodes}
+func newLearner(maxChildren, maxNodes int, total *atomic.Int64) *Learner {
+	return &Learner{maxChildren: maxChildren, maxNodes: maxNodes, total: total}
+}
+
+// resize counts nodes in and out.
+func (l *Learner) resize(by int) {
+	l.size += by
+	l.total.Add(int64(by))
+}
+
+func (l *Learner) forget() {
+	l.mu.Lock()
+	l.total.Add(int64(-l.size))
+	l.forgotten = true
+	l.mu.Unlock()
 }
 
 // Route is the guessed route of a path (without query), which begins with a
@@ -76,7 +94,7 @@ func (l *Learner) Route(path []byte, learn bool) string {
 		if depth == maxDepth {
 			return l.rest(n, learn)
 		}
-		next := n.any.Load()
+		next := n.varied.Load()
 		if next == nil {
 			children := n.children.Load()
 			if children != nil {
@@ -110,8 +128,11 @@ func (l *Learner) Route(path []byte, learn bool) string {
 func (l *Learner) grow(n *node, name []byte) *node {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if next := n.any.Load(); next != nil {
+	if next := n.varied.Load(); next != nil {
 		return next
+	}
+	if l.forgotten {
+		return nil
 	}
 	old := n.children.Load()
 	var count int
@@ -122,14 +143,13 @@ func (l *Learner) grow(n *node, name []byte) *node {
 		count = len(*old)
 	}
 	if count >= l.maxChildren {
-		l.size -= n.count()
+		l.resize(1 - n.count())
 		next := &node{route: n.route + "/" + collapsed}
-		n.any.Store(next)
+		n.varied.Store(next)
 		n.children.Store(nil)
-		l.size++
 		return next
 	}
-	if l.size >= l.maxNodes {
+	if l.size >= l.maxNodes || l.total.Load() >= maxTotalNodes {
 		return nil
 	}
 	children := make(map[string]*node, count+1)
@@ -142,14 +162,14 @@ func (l *Learner) grow(n *node, name []byte) *node {
 	next := &node{route: n.route + "/" + key}
 	children[key] = next
 	n.children.Store(&children)
-	l.size++
+	l.resize(1)
 	return next
 }
 
 // count is the number of nodes below n.
 func (n *node) count() int {
 	sum := 0
-	if next := n.any.Load(); next != nil {
+	if next := n.varied.Load(); next != nil {
 		sum += 1 + next.count()
 	}
 	if children := n.children.Load(); children != nil {

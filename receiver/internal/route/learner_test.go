@@ -7,13 +7,14 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
 func TestIdentifiersBecomePlaceholders(t *testing.T) {
-	l := newLearner(DefaultMaxChildren, DefaultMaxNodes)
+	l := newLearner(DefaultMaxChildren, DefaultMaxNodes, new(atomic.Int64))
 	for path, want := range map[string]string{
 		"/":                  "/",
 		"/users":             "/users",
@@ -63,7 +64,7 @@ func TestIdentifiersBecomePlaceholders(t *testing.T) {
 }
 
 func TestManyWordsCollapse(t *testing.T) {
-	l := newLearner(10, 1000)
+	l := newLearner(10, 1000, new(atomic.Int64))
 	for i := range 100 {
 		route := l.Route([]byte("/users/"+word(i)+"/posts"), true)
 		if i < 10 {
@@ -83,7 +84,7 @@ func word(i int) string {
 }
 
 func TestNotFoundIsNotLearned(t *testing.T) {
-	l := newLearner(10, 1000)
+	l := newLearner(10, 1000, new(atomic.Int64))
 	l.Route([]byte("/shop/cart"), true)
 	for i := range 100 {
 		require.Equal(t, "", l.Route([]byte("/"+word(i)+".php"), false))
@@ -93,7 +94,7 @@ func TestNotFoundIsNotLearned(t *testing.T) {
 }
 
 func TestLearnerIsBounded(t *testing.T) {
-	l := newLearner(8, 50)
+	l := newLearner(8, 50, new(atomic.Int64))
 	r := rand.New(rand.NewPCG(1, 1))
 	routes := map[string]bool{}
 	for range 20_000 {
@@ -124,7 +125,11 @@ func TestLearnerConcurrently(t *testing.T) {
 	l := m.Learner("shop")
 	require.Equal(t, l.root.count(), l.size)
 	require.Equal(t, "/k/{*}/x", l.Route([]byte("/k/anything/x"), true))
+	require.Equal(t, int64(l.size), m.nodes.Load())
 	m.Forget("shop")
+	require.Zero(t, m.nodes.Load())
+	require.Equal(t, "/**", l.Route([]byte("/new/thing"), true)) // a straggler still gets an answer
+	require.Zero(t, m.nodes.Load())
 	require.NotSame(t, l, m.Learner("shop"))
 }
 
@@ -137,8 +142,17 @@ func TestTooManyInstancesShareALearner(t *testing.T) {
 	require.LessOrEqual(t, len(m.learners), maxLearners+1)
 }
 
+func TestAllInstancesTogetherAreBounded(t *testing.T) {
+	total := &atomic.Int64{}
+	total.Store(maxTotalNodes)
+	l := newLearner(8, 50, total)
+	require.Equal(t, "/**", l.Route([]byte("/a/b"), true))
+	total.Store(maxTotalNodes - 1)
+	require.Equal(t, "/a/**", l.Route([]byte("/a/b"), true))
+}
+
 func TestKnownRouteDoesNotAllocate(t *testing.T) {
-	l := newLearner(64, 1000)
+	l := newLearner(64, 1000, new(atomic.Int64))
 	for _, p := range []string{"/api/users/550e8400-e29b-41d4-a716-446655440000/posts", "/img/12345.png"} {
 		path := []byte(p)
 		l.Route(path, true)
@@ -147,7 +161,7 @@ func TestKnownRouteDoesNotAllocate(t *testing.T) {
 }
 
 func BenchmarkLearnerRoute(b *testing.B) {
-	l := newLearner(64, 1000)
+	l := newLearner(64, 1000, new(atomic.Int64))
 	path := []byte("/api/users/550e8400-e29b-41d4-a716-446655440000/posts")
 	b.ReportAllocs()
 	for b.Loop() {

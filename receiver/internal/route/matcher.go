@@ -5,6 +5,7 @@ package route
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 // Unmatched says what the route of a path is that no pattern matches.
@@ -96,6 +97,7 @@ type Matcher struct {
 	maxChildren, maxNodes int
 	mu                    sync.RWMutex
 	learners              map[string]*Learner
+	nodes                 atomic.Int64 // of all learners
 }
 
 // New compiles patterns. The error is one sentence that names the pattern and
@@ -172,7 +174,7 @@ func (m *Matcher) Learner(instance string) *Learner {
 	}
 	l = m.learners[instance]
 	if l == nil {
-		l = newLearner(m.maxChildren, m.maxNodes)
+		l = newLearner(m.maxChildren, m.maxNodes, &m.nodes)
 		m.learners[instance] = l
 	}
 	return l
@@ -184,6 +186,10 @@ func (m *Matcher) Forget(instance string) {
 		return
 	}
 	m.mu.Lock()
+	l := m.learners[instance]
 	delete(m.learners, instance)
 	m.mu.Unlock()
+	if l != nil {
+		l.forget()
+	}
 }

@@ -4,6 +4,7 @@ package route
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -180,7 +181,7 @@ func FuzzMatch(f *testing.F) {
 		if err == nil {
 			m.Match([]byte(path))
 		}
-		newLearner(4, 16).Route([]byte(path), true)
+		newLearner(4, 16, new(atomic.Int64)).Route([]byte(path), true)
 	})
 }
 

@@ -3,9 +3,10 @@
 package spans
 
 import (
+	"unicode/utf8"
+
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
-	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/sampling"
@@ -16,7 +17,7 @@ import (
 const ScopeName = "github.com/otelcol-ebpf/otelcol-ebpf/receiver"
 
 // SchemaURL of resources and scopes.
-const SchemaURL = semconv.SchemaURL
+const SchemaURL = "https://opentelemetry.io/schemas/1.43.0"
 
 // Span flags of OTLP (opentelemetry/proto/trace/v1, SpanFlags): the W3C trace
 // flags in the lowest byte, and whether the parent is known to be in another
@@ -82,6 +83,9 @@ func (b *Builder) Take() ptrace.Traces {
 // suppressed for the exchange. The answer is what red.Shard.End wants to know.
 // Nothing of x is kept.
 func (b *Builder) Add(x *exchange.Exchange) bool {
+	if x.Workload == nil {
+		return false
+	}
 	g := b.last
 	if g == nil || g.workload != x.Workload {
 		g = b.group(x.Workload)
@@ -110,7 +114,7 @@ func (b *Builder) Add(x *exchange.Exchange) bool {
 		if x.Role == exchange.RoleServer {
 			flags |= flagIsRemote
 		}
-		if x.Remote.State != "" {
+		if x.Remote.State != "" && utf8.ValidString(x.Remote.State) {
 			s.TraceState().FromRaw(x.Remote.State)
 		}
 	}

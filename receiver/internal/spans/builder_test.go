@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"golang.org/x/sys/unix"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/httpconv"
@@ -80,11 +82,11 @@ func TestSpan(t *testing.T) {
 
 	require.Equal(t, 1, traces.ResourceSpans().Len())
 	r := traces.ResourceSpans().At(0)
-	require.Equal(t, "https://opentelemetry.io/schemas/1.43.0", r.SchemaUrl())
+	require.Equal(t, semconv.SchemaURL, r.SchemaUrl())
 	require.Equal(t, w.Traces.Attributes().AsRaw(), r.Resource().Attributes().AsRaw())
 	require.Equal(t, 1, r.ScopeSpans().Len())
 	scope := r.ScopeSpans().At(0)
-	require.Equal(t, "https://opentelemetry.io/schemas/1.43.0", scope.SchemaUrl())
+	require.Equal(t, semconv.SchemaURL, scope.SchemaUrl())
 	require.Equal(t, ScopeName, scope.Scope().Name())
 	require.Equal(t, "1.2.3", scope.Scope().Version())
 
@@ -183,7 +185,9 @@ func TestSamplersAndSuppression(t *testing.T) {
 		}
 		return nil
 	}})
-	x, d := newExchange(t, quiet)
+	x, d := newExchange(t, nil)
+	require.False(t, b.Add(x))
+	x.Workload = quiet
 	require.False(t, b.Add(x))
 	x.Workload = asked
 	require.False(t, b.Add(x))
@@ -200,6 +204,14 @@ func TestSamplersAndSuppression(t *testing.T) {
 	require.Equal(t, 2, b.Len())
 }
 
+func TestTraceStateMustBeText(t *testing.T) {
+	x, _ := newExchange(t, newWorkload("shop", 1))
+	x.Remote = exchange.Remote{Valid: true, Flags: 1, State: "a=\xff"}
+	b := NewBuilder(Options{Clock: testClock()})
+	b.Add(x)
+	require.Empty(t, b.Take().ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).TraceState().AsRaw())
+}
+
 func TestEndBeforeStart(t *testing.T) {
 	x, _ := newExchange(t, newWorkload("shop", 1))
 	x.End = x.Start - 1
@@ -213,7 +225,7 @@ func TestClock(t *testing.T) {
 	c := NewClock()
 	for range 5 {
 		want := time.Now()
-		got := c.Wall(uint64(read(1 /* CLOCK_MONOTONIC */))).AsTime()
+		got := c.Wall(uint64(read(unix.CLOCK_MONOTONIC))).AsTime()
 		require.WithinDuration(t, want, got, 20*time.Millisecond) // a busy machine may preempt us in between
 		require.Less(t, c.Measure().Abs(), 20*time.Millisecond)
 	}

@@ -123,7 +123,7 @@ func (p *parser) hole(st *stream, n int64, s *protocol.Segment) {
 	case stateHead:
 		p.cut(st, n, s)
 	case stateOrphan:
-		p.orphan.n = 0
+		p.orphan.forget()
 		st.sync(true)
 	case stateEvidence:
 		st.ntail = 0

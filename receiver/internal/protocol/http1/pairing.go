@@ -87,6 +87,10 @@ func (o *orphan) finish(time uint64) {
 	o.done = true
 }
 
+// forget makes the orphan one that no request can be attached to. Its framing
+// stays: its body may still come.
+func (o *orphan) forget() { o.n, o.certain = 0, false }
+
 func (p *parser) inFlight() int { return p.size }
 
 // oldest is the exchange whose response is next, nil if there is none.
@@ -211,7 +215,7 @@ func (p *parser) request(h *head, s *protocol.Segment) {
 	default:
 		p.host.Stats.Unmatched++
 		p.owed++
-		p.orphan = orphan{}
+		p.orphan.forget()
 	}
 	p.answered = false
 	if complete {
@@ -236,7 +240,7 @@ func (p *parser) enqueue(h *head) *slot {
 		}
 	}
 	p.owed = 0
-	p.orphan = orphan{}
+	p.orphan.forget()
 	sl := p.acquire(h)
 	p.push(sl)
 	if p.size > 1 {
@@ -421,9 +425,11 @@ func (p *parser) resolveOrphan(b []byte) {
 		st.state, st.candidate = stateHead, true
 		return
 	}
-	st.frame(&h, false, false)
-	if st.state == stateEvidence || st.state == stateUntilClose {
-		o.n = 0
+	switch {
+	case st.frame(&h, false, false):
+		st.boundary()
+	case st.state == stateEvidence || st.state == stateUntilClose:
+		o.forget()
 		st.sync(false)
 	}
 }
@@ -489,7 +495,7 @@ func (p *parser) loseResponses() {
 	p.abandonAll()
 	p.certain = false
 	p.owed = 0
-	p.orphan = orphan{}
+	p.orphan.forget()
 	p.resp.sync(true)
 }
 

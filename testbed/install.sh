@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# install.sh installs what building and testing need on a fresh Debian 12
+# machine, as root. It looks first and does nothing where everything is there.
+set -euo pipefail
+
+# command or file -> Debian package
+needs=(
+  "nginx nginx-light"
+  "wrk wrk"
+  "curl curl"
+  "clang-16 clang-16"
+  "llvm-strip-16 llvm-16"
+  "clang-format-16 clang-format-16"
+  "bpftool bpftool"
+  "/usr/include/bpf/bpf_helpers.h libbpf-dev"
+  "/usr/include/liburing.h liburing-dev"
+  "/usr/include/x86_64-linux-gnu/asm/types.h|/usr/include/aarch64-linux-gnu/asm/types.h linux-libc-dev"
+  "gcc gcc"
+  "make make"
+  "git git"
+  "ip iproute2"
+  "python3 python3-minimal"
+  "node nodejs"
+)
+there() { # command or |-separated files
+  case "$1" in
+    /*)
+      local file
+      for file in ${1//|/ }; do [[ -e "$file" ]] && return 0; done
+      return 1
+      ;;
+    *) command -v "$1" >/dev/null || [[ -x "/usr/sbin/$1" ]] ;;
+  esac
+}
+
+missing=()
+for need in "${needs[@]}"; do
+  read -r thing package <<<"$need"
+  there "$thing" || missing+=("$package")
+done
+# Debian 12's Go (1.19) is too old to build this, or to fetch one that can.
+there go || { echo "install.sh: Go is missing; go.mod says which version is needed" >&2; exit 1; }
+
+if ((${#missing[@]} == 0)); then
+  echo "install.sh: everything is there"
+  exit 0
+fi
+if ((EUID != 0)); then
+  echo "install.sh: needs root to install: ${missing[*]}" >&2
+  exit 1
+fi
+echo "install.sh: installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+export RUNLEVEL=1 # nginx shall not start a service of its own
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${missing[@]}"
+for need in "${needs[@]}"; do
+  read -r thing package <<<"$need"
+  there "$thing" || { echo "install.sh: $package did not bring $thing" >&2; exit 1; }
+done
