@@ -48,10 +48,17 @@ func TestSmoke(t *testing.T) {
 			continue
 		}
 		assert.Positive(t, s.CollectorCPU)
-		// Requests in flight when the load ends may add one each.
-		assert.InDelta(t, s.SpansExpected, s.Exchanges, 4*connections, "exchanges of %s, %s", s.Scenario, s.Mode)
+		if s.Lost > 0 {
+			t.Logf("%s, %s: %.0f lost", s.Scenario, s.Mode, s.Lost)
+			continue
+		}
+		// Requests in flight when the load ends may add one each; the load
+		// generator is a new process that a rule has to select first.
+		half := s.SpansExpected / 2
+		assert.InDelta(t, half, s.Servers, 4*connections, "server exchanges of %s, %s", s.Scenario, s.Mode)
+		assert.InEpsilon(t, half, s.Clients, 0.25, "client exchanges of %s, %s", s.Scenario, s.Mode)
 		if s.Mode == export {
-			assert.InDelta(t, s.SpansExpected, s.SpansReceived, 4*connections, "spans of %s", s.Scenario)
+			assert.Equal(t, s.Exchanges, s.SpansReceived, "spans of %s", s.Scenario)
 		}
 		if s.Mode == statsRun {
 			assert.NotEmpty(t, s.Programs)

@@ -47,6 +47,8 @@ type Sample struct {
 	// that came to the sink.
 	SpansExpected int                `json:"spans_expected"`
 	Exchanges     int                `json:"exchanges"`
+	Servers       int                `json:"server_exchanges"`
+	Clients       int                `json:"client_exchanges"`
 	SpansReceived int                `json:"spans_received"`
 	Lost          map[string]float64 `json:"lost,omitempty"`
 	Programs      []*Program         `json:"programs,omitempty"`
@@ -174,7 +176,9 @@ func (b *bench) measure(ctx context.Context, s scenario, c *groundtruth.Collecto
 	if err != nil {
 		return nil, fmt.Errorf("collector telemetry: %w", err)
 	}
-	sample.Exchanges = int(sum(now, "receiver_ebpf_exchanges") - sum(telemetry, "receiver_ebpf_exchanges"))
+	sample.Servers = int(sum(now, "receiver_ebpf_exchanges", `role="server"`) - sum(telemetry, "receiver_ebpf_exchanges", `role="server"`))
+	sample.Clients = int(sum(now, "receiver_ebpf_exchanges", `role="client"`) - sum(telemetry, "receiver_ebpf_exchanges", `role="client"`))
+	sample.Exchanges = sample.Servers + sample.Clients
 	for series, v := range now {
 		if name, _, _ := strings.Cut(series, "{"); strings.Contains(name, "lost") && v > telemetry[series] {
 			if sample.Lost == nil {

@@ -37,6 +37,8 @@ type Summary struct {
 	RSSPeak       float64    `json:"rss_peak_mib"`
 	SpansExpected int        `json:"spans_expected"`
 	Exchanges     int        `json:"exchanges"`
+	Servers       int        `json:"server_exchanges"`
+	Clients       int        `json:"client_exchanges"`
 	SpansReceived int        `json:"spans_received"`
 	Lost          float64    `json:"lost"`
 	Requests      int        `json:"requests"`
@@ -91,6 +93,8 @@ func (r *Result) summarise(scenarios []string) {
 				s.RSSPeak = max(s.RSSPeak, x.RSSPeak)
 				s.SpansExpected += x.SpansExpected
 				s.Exchanges += x.Exchanges
+				s.Servers += x.Servers
+				s.Clients += x.Clients
 				s.SpansReceived += x.SpansReceived
 				for _, v := range x.Lost {
 					s.Lost += v
@@ -106,15 +110,15 @@ func (r *Result) summarise(scenarios []string) {
 func (r *Result) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s; %d rounds of %s, interleaved; medians\n\n", r.Machine, r.Rounds, r.Duration)
-	fmt.Fprintf(&b, "%-10s %-9s %9s %7s %9s %9s %10s %10s %8s %8s %9s %10s %10s %10s %6s\n", "scenario", "mode", "req/s", "ratio",
-		"dp50 us", "dp99 us", "coll us/rq", "extra us/rq", "sink us", "rss MiB", "peak MiB", "expected", "exchanges", "received", "lost")
+	fmt.Fprintf(&b, "%-10s %-9s %9s %7s %9s %9s %10s %10s %8s %8s %9s %10s %10s %10s %10s %6s\n", "scenario", "mode", "req/s", "ratio",
+		"dp50 us", "dp99 us", "coll us/rq", "extra us/rq", "sink us", "rss MiB", "peak MiB", "expected", "servers", "clients", "received", "lost")
 	for _, s := range r.Summary {
 		if s.NS > 0 {
 			fmt.Fprintf(&b, "%-10s %-9s %.1f ns per write (%+.1f)\n", s.Scenario, s.Mode, s.NS, s.DeltaNS)
 			continue
 		}
-		fmt.Fprintf(&b, "%-10s %-9s %9.0f %7.3f %+9.1f %+9.1f %10.2f %+10.2f %8.2f %8.1f %9.1f %10d %10d %10d %6.0f\n", s.Scenario, s.Mode, s.PerSec,
-			s.Ratio, s.DeltaP50, s.DeltaP99, s.CollectorCPU, s.ExtraCPU, s.SinkCPU, s.RSS, s.RSSPeak, s.SpansExpected, s.Exchanges, s.SpansReceived, s.Lost)
+		fmt.Fprintf(&b, "%-10s %-9s %9.0f %7.3f %+9.1f %+9.1f %10.2f %+10.2f %8.2f %8.1f %9.1f %10d %10d %10d %10d %6.0f\n", s.Scenario, s.Mode, s.PerSec,
+			s.Ratio, s.DeltaP50, s.DeltaP99, s.CollectorCPU, s.ExtraCPU, s.SinkCPU, s.RSS, s.RSSPeak, s.SpansExpected, s.Servers, s.Clients, s.SpansReceived, s.Lost)
 	}
 	for _, s := range r.Summary {
 		if len(s.Programs) == 0 || s.Requests == 0 {

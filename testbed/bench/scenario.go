@@ -281,10 +281,12 @@ func (b *bench) ready(ctx context.Context, c *groundtruth.Collector) error {
 	}
 }
 
-func sum(telemetry map[string]float64, name string) float64 {
+// sum adds up the series of a metric that have all labels.
+func sum(telemetry map[string]float64, name string, labels ...string) float64 {
 	total := 0.0
 	for series, v := range telemetry {
-		if metric, _, _ := strings.Cut(series, "{"); strings.Contains(metric, name) {
+		metric, has, _ := strings.Cut(series, "{")
+		if strings.Contains(metric, name) && !slices.ContainsFunc(labels, func(l string) bool { return !strings.Contains(has, l) }) {
 			total += v
 		}
 	}

@@ -16,7 +16,7 @@ const (
 	// maxField bounds the header values kept (Host, User-Agent), in bytes.
 	maxField = 1 << 10
 	// maxStates is how many tracestate headers are joined.
-	maxStates = 8
+	maxStates = 4
 )
 
 // coding is what Transfer-Encoding says about the framing.
