@@ -42,7 +42,7 @@ type workload struct {
 	optionalBefore bool
 }
 
-// require skips where the machine cannot run the suite, but never in CI.
+// requirements skips where the machine cannot run the suite, but never in CI.
 func requirements(t *testing.T, tools ...string) {
 	t.Helper()
 	missing := func(what string) {

@@ -905,6 +905,10 @@ static bool serve_write(struct conn *c, struct request *q)
 	}
 	r->end_min = c->wb_last;
 	r->end_max = c->wa_last;
+	if (c->error) { /* a send failed: the client had gone */
+		r->error = r->status_optional = true;
+		r->response_body = -1;
+	}
 	if (!strcmp(q->act, "early")) { /* answered before the body was read */
 		keep(r);
 		drop_body(c, r->request_body);

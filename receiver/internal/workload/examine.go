@@ -5,8 +5,6 @@ package workload
 import (
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery"
 )
 
@@ -173,11 +171,11 @@ func (r *Registry) placeOnHost(id *identity, p *process, where place, d declared
 // age of a process by its start time, in clock ticks (of 10 ms, as user space
 // is shown on every Linux) since boot.
 func (r *Registry) age(start uint64) time.Duration {
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
+	up, ok := r.fs.Uptime()
+	if !ok {
 		return transientAge
 	}
-	return time.Duration(now.Nano()) - time.Duration(start)*10*time.Millisecond
+	return up - time.Duration(start)*10*time.Millisecond
 }
 
 // nameOf is the name of the program a process runs, as it was when it was

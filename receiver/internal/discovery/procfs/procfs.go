@@ -139,6 +139,13 @@ func parseStat(b []byte) (Stat, bool) {
 	return s, true
 }
 
+// Uptime is the time since boot that start times count from, to 10 ms.
+func (fs FS) Uptime() (time.Duration, bool) {
+	first, _, _ := strings.Cut(read(fs.root()+"/uptime", maxFile), " ")
+	seconds, err := strconv.ParseFloat(first, 64)
+	return time.Duration(seconds * float64(time.Second)), err == nil
+}
+
 // Exe is the path of the executable as the process sees it, without the
 // kernel's " (deleted)" mark. Empty for kernel threads and zombies.
 func (fs FS) Exe(pid uint32) string {

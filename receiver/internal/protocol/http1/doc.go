@@ -19,6 +19,11 @@
 //     certain any more are abandoned, and none is reported until the connection
 //     shows that nothing is outstanding (pairing.go).
 //
+// What no observer can tell: a client that keeps several requests outstanding,
+// of which nothing but one request and one response at a time was seen yet
+// (attached in the middle, or bytes lost before its habit showed), looks like
+// one that waits for every response.
+//
 // References:
 //   - RFC 9112, HTTP/1.1: https://www.rfc-editor.org/rfc/rfc9112.html
 //   - RFC 9110, HTTP semantics: https://www.rfc-editor.org/rfc/rfc9110.html

@@ -287,7 +287,7 @@ func modelRounds() int {
 	if testing.Short() {
 		return 200
 	}
-	return 1500
+	return 600
 }
 
 // Everything seen: everything known.

@@ -140,22 +140,18 @@ func (p *parser) acquire(h *head) *slot {
 		p.free = p.free[:n-1]
 	} else {
 		sl = new(slot)
+		sl.x.Connection, sl.x.Detail = p.host.Connection, &sl.d
 	}
 	o := &p.origin
-	sl.x = exchange.Exchange{
-		Connection: p.host.Connection,
-		PID:        o.pid,
-		TID:        o.tid,
-		Role:       p.role,
-		Start:      o.first,
-		Identity:   o.identity,
-	}
-	sl.x.Detail = &sl.d
+	x := &sl.x
+	x.PID, x.TID, x.Role = o.pid, o.tid, p.role
+	x.Start, x.End, x.Failure = o.first, 0, exchange.FailureNone
+	x.Identity = o.identity
 	if o.identity.SpanID.IsEmpty() {
-		sl.x.Identity = protocol.NewIdentity()
+		x.Identity = protocol.NewIdentity()
 	}
-	if h.parents > 0 {
-		sl.x.Remote = p.remote(h)
+	if h.parents > 0 || x.Remote.Valid {
+		x.Remote = p.remote(h)
 	}
 	d := &sl.d
 	d.Reset()

@@ -92,7 +92,7 @@ type origin struct {
 type slot struct {
 	x exchange.Exchange
 	d httpconv.Detail
-	// headless: the method's responses have no body (HEAD); tunnel: CONNECT.
+	// head, connect: the method is HEAD, CONNECT.
 	head, connect bool
 	// expect: the request waits for 100 (Continue); continued: it came.
 	expect, continued bool

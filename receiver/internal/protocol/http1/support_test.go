@@ -135,7 +135,7 @@ func (h *harness) response(b string) {
 	h.segment(protocol.Segment{Dir: h.req.Other(), Data: []byte(b)})
 }
 
-// lose lets n bytes of the next segment's direction pass unseen.
+// requestAfter passes b after lost bytes that were not seen.
 func (h *harness) requestAfter(lost int, b string) {
 	h.segment(protocol.Segment{Dir: h.req, Data: []byte(b), Lost: uint64(lost)})
 }

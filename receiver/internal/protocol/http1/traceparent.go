@@ -4,6 +4,7 @@ package http1
 
 import (
 	"bytes"
+	"encoding/binary"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 )
@@ -33,17 +34,33 @@ var hexValue = func() (t [256]byte) {
 	return t
 }()
 
-// decodeHex fills dst from 2*len(dst) digits and reports whether all of them
-// are digits and whether any is not zero.
+// decodeHex fills dst (a multiple of four bytes) from 2*len(dst) lower-case
+// digits and reports whether all of them are digits and whether any is not
+// zero. It works on eight digits at a time.
 func decodeHex(dst, src []byte) (ok, nonzero bool) {
-	var any, bad byte
-	for i := range dst {
-		hi, lo := hexValue[src[2*i]], hexValue[src[2*i+1]]
-		bad |= hi | lo
-		dst[i] = hi<<4 | lo&0x0f
-		any |= dst[i]
+	const ones = 0x0101010101010101
+	var bad, any uint64
+	for len(dst) >= 4 {
+		x := binary.LittleEndian.Uint64(src)
+		// The value of each digit, if it is one, and what that value is
+		// written as: anything else, capitals included, differs.
+		v := x&(0x0f*ones) + (x>>6&ones)*9
+		letter := (v + 6*ones) >> 4 & ones
+		bad |= x ^ (v + '0'*ones + letter*('a'-'0'-10))
+		bad |= v & (0xf0 * ones)
+		any |= v
+		v = (v<<4 | v>>8) & 0x00ff00ff00ff00ff
+		v = (v | v>>8) & 0x0000ffff0000ffff
+		binary.LittleEndian.PutUint32(dst, uint32(v|v>>16))
+		dst, src = dst[4:], src[8:]
 	}
-	return bad&0xf0 == 0, any != 0
+	return bad == 0, any != 0
+}
+
+// hexByte is the value of two lower-case digits.
+func hexByte(src []byte) (b byte, ok bool) {
+	hi, lo := hexValue[src[0]], hexValue[src[1]]
+	return hi<<4 | lo&0x0f, (hi|lo)&0xf0 == 0
 }
 
 // parseTraceparent parses the traceparent header (W3C Trace Context section
@@ -53,11 +70,11 @@ func parseTraceparent(v []byte, r *exchange.Remote) bool {
 	if len(v) < parentLength || v[2] != '-' || v[35] != '-' || v[52] != '-' {
 		return false
 	}
-	var version, flags [1]byte
-	if ok, _ := decodeHex(version[:], v); !ok || version[0] == 0xff {
+	version, ok := hexByte(v)
+	if !ok || version == 0xff {
 		return false
 	}
-	if len(v) > parentLength && (version[0] == 0 || v[parentLength] != '-') {
+	if len(v) > parentLength && (version == 0 || v[parentLength] != '-') {
 		return false
 	}
 	if ok, nonzero := decodeHex(r.TraceID[:], v[3:]); !ok || !nonzero {
@@ -66,11 +83,8 @@ func parseTraceparent(v []byte, r *exchange.Remote) bool {
 	if ok, nonzero := decodeHex(r.SpanID[:], v[36:]); !ok || !nonzero {
 		return false
 	}
-	if ok, _ := decodeHex(flags[:], v[53:]); !ok {
-		return false
-	}
-	r.Flags = flags[0]
-	return true
+	r.Flags, ok = hexByte(v[53:])
+	return ok
 }
 
 // remote is the trace context carried in a request head. tracestate counts
