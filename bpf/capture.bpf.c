@@ -131,7 +131,7 @@ static __always_inline int on_sock(struct sock *sk, int ret, int flags, int dir)
 	int call_dir = dir;
 	__u32 fd, nr;
 
-	if (ret <= 0 && !is_end(dir, ret))
+	if (!enabled || (ret <= 0 && !is_end(dir, ret)))
 		return 0;
 	c = conn_by_storage(sk, false);
 	if (c ? !still_selected(c, id >> 32) : !selected(id >> 32))
@@ -168,6 +168,8 @@ static __always_inline int on_sock(struct sock *sk, int ret, int flags, int dir)
 	} else if (!buffer_of_call(regs, &b, &call_dir, &fd, &call_flags)) {
 		fd = -1;
 	}
+	if (nr == NR_splice)
+		splice_seen = 1;
 	/*
 	 * With io_uring the registers may belong to another call than the one
 	 * that moved these bytes.
@@ -190,6 +192,41 @@ SEC("tp_btf/sock_recv_length")
 int BPF_PROG(sock_recv, struct sock *sk, int ret, int flags)
 {
 	return on_sock(sk, ret, flags, DIR_RECEIVED);
+}
+
+/*
+ * Receives by splice() pass the tracepoints above by. This one is hit by every
+ * receive, so it is attached only once splice_seen says that somebody does.
+ */
+SEC("tp_btf/tcp_rcv_space_adjust")
+int BPF_PROG(recv_splice, struct sock *sk)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	struct buffer b = {.kind = BUFFER_FILE};
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs;
+	struct conn *c;
+	__u32 len;
+	bool end;
+
+	if (!enabled || (task->flags & (PF_KTHREAD | PF_IO_WORKER)))
+		return 0;
+	regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	if (SYSCALL_NR(regs) != NR_splice)
+		return 0;
+	c = conn_by_storage(sk, false);
+	if (!c || !c->id || !c->plain_tcp || !c->last_dir || !still_selected(c, id >> 32))
+		return 0;
+	len = BPF_CORE_READ((struct tcp_sock *)sk, copied_seq) - c->seq[DIR_RECEIVED];
+	/* The FIN is counted as soon as it is passed. */
+	end = len > 0 && len < (1U << 31) && (BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN) &&
+	      BPF_CORE_READ((struct tcp_sock *)sk, copied_seq) == BPF_CORE_READ((struct tcp_sock *)sk, rcv_nxt);
+	len -= end;
+	if (len > 0 && len < (1U << 31))
+		on_segment(c, sk, DIR_RECEIVED, len, &b, id, false);
+	if (end)
+		on_end(c, DIR_RECEIVED, 0, id);
+	return 0;
 }
 
 /* ---- backend: sys_exit ---- */
@@ -242,7 +279,7 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 	int dir;
 
 	nr = SYSCALL_NR(regs);
-	if (ret <= 0 && !is_end(DIR_RECEIVED, ret))
+	if (!enabled || (ret <= 0 && !is_end(DIR_RECEIVED, ret)))
 		return 0;
 	if (nr == NR_sendmmsg || nr == NR_recvmmsg)
 		return IS_COMPAT(regs) ? 0
@@ -388,7 +425,7 @@ static __always_inline void on_uring(struct io_kiocb *req, int res)
 	struct conn *c;
 	int dir = 0;
 
-	if (res <= 0 && !is_end(DIR_RECEIVED, res))
+	if (!enabled || (res <= 0 && !is_end(DIR_RECEIVED, res)))
 		return;
 	if (!selected(id >> 32))
 		return;
@@ -435,41 +472,63 @@ int BPF_PROG(uring_complete_res, struct io_ring_ctx *ring, struct io_kiocb *req,
 }
 
 /*
- * The ends of a connection that no system call reports: this side's close or
- * shutdown, a reset, a timeout. Runs in any context, so nothing here may ask
- * who is current.
+ * This side shuts its direction down, by shutdown or close. Runs in any
+ * context, so nothing here may ask who is current.
  */
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(sock_state, struct sock *sk, int oldstate, int newstate)
 {
 	struct conn *c;
-	__u64 key;
 
-	if (newstate != TCP_CLOSE && newstate != TCP_FIN_WAIT1 && newstate != TCP_LAST_ACK)
+	if (!enabled || (newstate != TCP_CLOSE && newstate != TCP_FIN_WAIT1 && newstate != TCP_LAST_ACK))
 		return 0;
 	c = conn_by_address ? conn_by_hash(sk, false) : conn_by_storage(sk, false);
 	if (!c || !c->id)
 		return 0;
-	if (newstate == TCP_CLOSE) {
-		emit_event(c, RECORD_CLOSE, DIR_SENT, BPF_CORE_READ(sk, sk_err), 0);
-		if (conn_by_address) {
-			key = (__u64)sk;
-			bpf_map_delete_elem(&conn_hash, &key);
-		} else {
-			c->announced = 0;
-		}
+	if (newstate != TCP_CLOSE)
+		emit_event(c, RECORD_END, DIR_SENT, 0, 0);
+	else if (!c->plain_tcp)
+		emit_event(c, RECORD_CLOSE, DIR_RECEIVED, BPF_CORE_READ(sk, sk_err), 0);
+	return 0;
+}
+
+/*
+ * The process has closed the socket and TCP is done with it. The state TCP_CLOSE
+ * alone does not mean that: received bytes may still be read, and a call that
+ * was answered with a reset has not returned yet.
+ */
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(sock_destroy, struct sock *sk)
+{
+	struct conn *c = conn_by_address ? conn_by_hash(sk, false) : conn_by_storage(sk, false);
+	__u64 key = (__u64)sk;
+	__u32 missed;
+
+	if (!enabled || !c || !c->id || !c->plain_tcp)
 		return 0;
+	/* Received bytes that no hook saw: the stream's end is further on. */
+	missed = BPF_CORE_READ((struct tcp_sock *)sk, copied_seq) - c->seq[DIR_RECEIVED];
+	if (BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN)
+		missed--;
+	if (c->last_dir && !(c->stale & 1 << DIR_RECEIVED) && missed > 0 && missed < (1U << 31)) {
+		c->offset[DIR_RECEIVED] += missed;
+		splice_seen = 1;
 	}
-	emit_event(c, RECORD_END, DIR_SENT, 0, 0);
+	emit_event(c, RECORD_CLOSE, DIR_RECEIVED, BPF_CORE_READ(sk, sk_err), 0);
+	if (conn_by_address)
+		bpf_map_delete_elem(&conn_hash, &key);
+	else
+		c->announced = 0;
 	return 0;
 }
 
 /* ---- processes ---- */
 
-static __always_inline void emit_process(__u8 kind, __u32 tgid)
+static __always_inline void emit_process(__u8 kind, __u32 tgid, const char *path)
 {
 	struct process_record r = {};
 	struct scratch *s = scratch_get();
+	long n;
 
 	if (!s)
 		return;
@@ -477,6 +536,11 @@ static __always_inline void emit_process(__u8 kind, __u32 tgid)
 	r.tgid = tgid;
 	r.time = bpf_ktime_get_ns();
 	bpf_get_current_comm(r.comm, sizeof(r.comm));
+	if (path) {
+		n = bpf_probe_read_kernel_str(r.path, sizeof(r.path), path);
+		if (n > 1)
+			r.path_len = n - 1;
+	}
 	ring_output(s, 0, &r, sizeof(r));
 }
 
@@ -496,10 +560,18 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	return 0;
 }
 
+/*
+ * User space looks at the process and decides. Until then it is watched, so that
+ * nothing of a process that turns out to be wanted is missed.
+ */
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
-	emit_process(RECORD_EXEC, task->tgid);
+	__u32 tgid = task->tgid, v = PROCESS_SELECTED;
+
+	if (!default_selected)
+		bpf_map_update_elem(&processes, &tgid, &v, BPF_ANY);
+	emit_process(RECORD_EXEC, tgid, bprm->filename);
 	return 0;
 }
 
@@ -512,6 +584,6 @@ int BPF_PROG(process_exit, struct task_struct *task)
 	if (task->signal->live.counter != 0)
 		return 0;
 	bpf_map_delete_elem(&processes, &tgid);
-	emit_process(RECORD_EXIT, tgid);
+	emit_process(RECORD_EXIT, tgid, NULL);
 	return 0;
 }

@@ -102,20 +102,20 @@ static __always_inline void conn_start(struct conn *c, struct sock *sk, int dir,
 {
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
 	__u32 consumed;
-	__u64 sent;
+	__u32 sent;
 
 	*midstream = false;
 	if (!c->plain_tcp)
 		return;
 	c->seq[DIR_RECEIVED] = BPF_CORE_READ(tp, copied_seq);
 	c->seq[DIR_SENT] = BPF_CORE_READ(tp, write_seq);
-	/* A FIN counts one in sequence space; hence the slack of one. */
+	/* SYN and FIN count one each in sequence space; hence the slack. */
 	consumed = c->seq[DIR_RECEIVED] - (BPF_CORE_READ(tp, rcv_nxt) - (__u32)BPF_CORE_READ(tp, bytes_received));
-	sent = BPF_CORE_READ(tp, bytes_sent);
+	sent = c->seq[DIR_SENT] - (BPF_CORE_READ(tp, snd_una) - (__u32)BPF_CORE_READ(tp, bytes_acked));
 	if (dir == DIR_RECEIVED)
-		*midstream = consumed > len + 1 || sent > 0;
+		*midstream = consumed > len + 1 || (sent > 1 && sent < (1U << 31));
 	else
-		*midstream = (consumed > 1 && consumed < (1U << 31)) || sent > len;
+		*midstream = (consumed > 1 && consumed < (1U << 31)) || sent > len + 1;
 	c->seq[dir & 1] -= len;
 }
 
@@ -214,8 +214,9 @@ static __always_inline void capture(struct scratch *s, struct buffer *b, __u32 l
 		b->base = v.base;
 		b->kind = BUFFER_FLAT;
 	}
-	if (b->kind == BUFFER_NONE) {
-		count(COUNT_UNREADABLE, 1);
+	if (b->kind == BUFFER_NONE || b->kind == BUFFER_FILE) {
+		if (b->kind == BUFFER_NONE)
+			count(COUNT_UNREADABLE, 1);
 		emit_part(s, 0);
 		return;
 	}
@@ -263,6 +264,26 @@ static __always_inline void postpone(struct scratch *s, struct sock *sk, int dir
 }
 
 /*
+ * When the first byte of a request left. The call returns after its bytes have
+ * left, on loopback even after the peer has read them; the kernel notes when it
+ * transmits with nothing else in flight (tcp_rate_skb_sent). In microseconds,
+ * cut off: the end of that microsecond is taken, so that a request never seems
+ * to begin before the response that was read just before it.
+ */
+static __always_inline __u64 first_sent(struct conn *c, struct tcp_sock *tp, __u64 now, bool midstream)
+{
+	__u64 first = BPF_CORE_READ(tp, first_tx_mstamp) * 1000 + 999;
+
+	/* That of an earlier call's packet, which is still in flight? */
+	if (first < c->sent_time || (midstream && !c->sent_time))
+		return now;
+	/* Nothing of this call has left yet (MSG_MORE, a closed window)? */
+	if ((__s32)(BPF_CORE_READ(tp, snd_nxt) - c->seq[DIR_SENT]) <= 0)
+		return now;
+	return first < now ? first : now;
+}
+
+/*
  * A call moved `len` > 0 bytes. `by_sequence`: TCP sequence numbers tell where
  * in the stream they are (so that bytes no hook saw leave a gap of the right
  * size); else calls are simply counted up.
@@ -278,8 +299,10 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 
 	dir &= 1;
 	p = policy_get(c);
-	if (p && (p->flags & POLICY_IGNORE) && (++c->ignored & p->sent))
+	if (p && (p->flags & POLICY_IGNORE) && (++c->ignored & p->sent)) {
+		c->stale = 1 << DIR_RECEIVED | 1 << DIR_SENT;
 		return;
+	}
 	s = scratch_get();
 	if (!s)
 		return;
@@ -297,15 +320,8 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 		struct tcp_sock *tp = (struct tcp_sock *)sk;
 		__u32 seq = c->seq[dir] + len, reached = seq;
 
-		if (dir == DIR_SENT && request) {
-			/*
-			 * The call returns after the bytes left, on loopback
-			 * even after the peer has read them. This is when
-			 * the first packet was sent (net/ipv4/tcp_rate.c),
-			 * if it is a packet of this call.
-			 */
-			first = BPF_CORE_READ(tp, first_tx_mstamp) * 1000;
-		}
+		if (dir == DIR_SENT && request)
+			first = first_sent(c, tp, now, midstream);
 		if (by_sequence)
 			reached = dir == DIR_SENT ? BPF_CORE_READ(tp, write_seq) : BPF_CORE_READ(tp, copied_seq);
 		/* A FIN takes a number, too, once it is received. */
@@ -316,8 +332,13 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 			start += reached - seq;
 		else
 			reached = seq;
+		if (reached != seq && dir == DIR_RECEIVED && !(c->stale & 1 << dir))
+			splice_seen = 1;
+		c->stale &= ~(1 << dir);
 		c->seq[dir] = reached;
 	}
+	if (dir == DIR_SENT)
+		c->sent_time = now;
 	c->offset[dir] = start + len;
 
 	if (turn) {
@@ -428,12 +449,12 @@ static __always_inline bool buffer_of_call(struct pt_regs *regs, struct buffer *
 		return true;
 	case NR_sendfile:
 		*dir = DIR_SENT;
-		b->kind = BUFFER_NONE;
+		b->kind = BUFFER_FILE;
 		return true;
 	case NR_splice:
 		*dir = DIR_SENT;
 		*fd = (__u32)ARG2(regs);
-		b->kind = BUFFER_NONE;
+		b->kind = BUFFER_FILE;
 		return true;
 	}
 	return false;

@@ -132,11 +132,13 @@ struct sock {
 };
 
 struct tcp_sock {
+	__u32 snd_nxt;
 	__u32 write_seq;
 	__u32 copied_seq;
 	__u32 rcv_nxt;
+	__u32 snd_una;
 	__u64 bytes_received;
-	__u64 bytes_sent;
+	__u64 bytes_acked;
 	__u64 first_tx_mstamp;
 };
 
@@ -197,7 +199,9 @@ struct task_struct {
 	struct signal_struct *signal;
 };
 
-struct linux_binprm;
+struct linux_binprm {
+	const char *filename;
+};
 
 struct io_uring_cqe {
 	__u64 user_data;

@@ -25,6 +25,7 @@ struct conn {
 	__u64 id;
 	__u64 inode;         /* of the socket; tells a reused address from the same socket */
 	__u64 offset[2];     /* stream bytes so far, by direction */
+	__u64 sent_time;     /* when the last send returned */
 	__u32 seq[2];        /* TCP sequence number reached, by direction */
 	__u32 turn_captured; /* bytes of this turn already copied */
 	__u32 ignored;       /* operations skipped by POLICY_IGNORE */
@@ -36,7 +37,8 @@ struct conn {
 	__u8 announced; /* the open record is in the ring */
 	__u8 plain_tcp; /* the socket is a tcp_sock (not MPTCP) */
 	__u8 ring;
-	__u8 pad[2];
+	__u8 stale; /* directions (bits) whose seq was not kept while ignored */
+	__u8 pad;
 	/* Progress through a sendmmsg/recvmmsg vector, sock backend only. */
 	__u64 mmsg_vec;
 	__u32 mmsg_tid;
@@ -151,6 +153,15 @@ struct {
 	__type(key, __u32);
 	__type(value, struct scratch);
 } scratches SEC(".maps");
+
+/*
+ * Set by Go once every hook is attached, and cleared before they are detached:
+ * a connection of which only one direction is seen makes no sense.
+ */
+__u32 enabled = 0;
+
+/* Set by the probes when splice() is seen to move socket bytes: Go attaches recv_splice then. */
+__u32 splice_seen = 0;
 
 /* Counted up by Go whenever it changes a verdict. */
 __u32 verdict_epoch = 1;

@@ -7,10 +7,11 @@
 
 /* Where a call's bytes are in user memory. */
 enum buffer_kind {
-	BUFFER_NONE = 0,  /* not in user memory, or not readable */
+	BUFFER_NONE = 0,  /* should be in user memory, but where is not known */
 	BUFFER_FLAT = 1,  /* base */
 	BUFFER_IOV = 2,   /* base: struct iovec[count] */
 	BUFFER_LATER = 3, /* io_uring: known when the request completes */
+	BUFFER_FILE = 4,  /* file or pipe pages (sendfile, splice): bodies, not needed */
 };
 
 struct buffer {

@@ -80,6 +80,8 @@ struct process_record {
 	__u32 tgid;
 	__u64 time;
 	char comm[16];
+	__u32 path_len;
+	char path[128]; /* exec: the file executed, as it was named */
 };
 
 /*
@@ -115,7 +117,7 @@ enum process_verdict {
 enum counter {
 	COUNT_LOST_RING = 0,   /* records that found their ring full */
 	COUNT_LOST_STATE = 1,  /* operations whose connection state could not be kept */
-	COUNT_UNREADABLE = 2,  /* segments whose payload could not be read (fault, file pages) */
+	COUNT_UNREADABLE = 2,  /* segments whose payload could not be found or read */
 	COUNT_UNSUPPORTED = 3, /* operations by 32-bit processes */
 	COUNTERS = 4,
 };

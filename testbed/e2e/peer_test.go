@@ -68,6 +68,10 @@ func peerCases() []*workload {
 	var out []*workload
 	add := func(name, server, client string) { out = append(out, peers(name, server, client)) }
 
+	// Receiving by splice is watched from the first time anybody does it.
+	first := peers("splice-first", "--io splice", "--io splice --count 2 --interval 300000 --query size=500")
+	first.optional = func(r *groundtruth.Record) bool { return r.Role == groundtruth.Client }
+	out = append(out, first)
 	for _, io := range []string{
 		"rw", "vec8", "vec40", "send", "sendto", "msg", "mmsg", "byte", "uring", "uringrw", "uringmsg", "peek", "sendfile", "splice",
 		"more", "smallread", "nonblock",

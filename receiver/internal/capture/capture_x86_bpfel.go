@@ -18,6 +18,7 @@ type captureConn struct {
 	Id           uint64
 	Inode        uint64
 	Offset       [2]uint64
+	SentTime     uint64
 	Seq          [2]uint32
 	TurnCaptured uint32
 	Ignored      uint32
@@ -29,7 +30,8 @@ type captureConn struct {
 	Announced    uint8
 	PlainTcp     uint8
 	Ring         uint8
-	Pad          [2]uint8
+	Stale        uint8
+	Pad          uint8
 	MmsgVec      uint64
 	MmsgTid      uint32
 	MmsgIndex    uint32
@@ -119,12 +121,15 @@ const (
 )
 
 type captureProcessRecord struct {
-	_    structs.HostLayout
-	Kind uint8
-	Pad  [3]uint8
-	Tgid uint32
-	Time uint64
-	Comm [16]int8
+	_       structs.HostLayout
+	Kind    uint8
+	Pad     [3]uint8
+	Tgid    uint32
+	Time    uint64
+	Comm    [16]int8
+	PathLen uint32
+	Path    [128]int8
+	_       [4]byte
 }
 
 type captureProcessVerdict uint32
@@ -249,6 +254,8 @@ const (
 	captureProgProcessExec         = "process_exec"
 	captureProgProcessExit         = "process_exit"
 	captureProgProcessFork         = "process_fork"
+	captureProgRecvSplice          = "recv_splice"
+	captureProgSockDestroy         = "sock_destroy"
 	captureProgSockRecv            = "sock_recv"
 	captureProgSockSend            = "sock_send"
 	captureProgSockState           = "sock_state"
@@ -260,8 +267,10 @@ const (
 	captureVarDefaultAfter         = "default_after"
 	captureVarDefaultSelected      = "default_selected"
 	captureVarDefaultWindow        = "default_window"
+	captureVarEnabled              = "enabled"
 	captureVarRingMask             = "ring_mask"
 	captureVarRingWakeBytes        = "ring_wake_bytes"
+	captureVarSpliceSeen           = "splice_seen"
 	captureVarUnusedCounter        = "unused_counter"
 	captureVarUnusedDirection      = "unused_direction"
 	captureVarUnusedOpenRecord     = "unused_open_record"
@@ -320,6 +329,8 @@ type captureProgramSpecs struct {
 	ProcessExec      *ebpf.ProgramSpec `ebpf:"process_exec"`
 	ProcessExit      *ebpf.ProgramSpec `ebpf:"process_exit"`
 	ProcessFork      *ebpf.ProgramSpec `ebpf:"process_fork"`
+	RecvSplice       *ebpf.ProgramSpec `ebpf:"recv_splice"`
+	SockDestroy      *ebpf.ProgramSpec `ebpf:"sock_destroy"`
 	SockRecv         *ebpf.ProgramSpec `ebpf:"sock_recv"`
 	SockSend         *ebpf.ProgramSpec `ebpf:"sock_send"`
 	SockState        *ebpf.ProgramSpec `ebpf:"sock_state"`
@@ -351,8 +362,10 @@ type captureVariableSpecs struct {
 	DefaultAfter         *ebpf.VariableSpec `ebpf:"default_after"`
 	DefaultSelected      *ebpf.VariableSpec `ebpf:"default_selected"`
 	DefaultWindow        *ebpf.VariableSpec `ebpf:"default_window"`
+	Enabled              *ebpf.VariableSpec `ebpf:"enabled"`
 	RingMask             *ebpf.VariableSpec `ebpf:"ring_mask"`
 	RingWakeBytes        *ebpf.VariableSpec `ebpf:"ring_wake_bytes"`
+	SpliceSeen           *ebpf.VariableSpec `ebpf:"splice_seen"`
 	UnusedCounter        *ebpf.VariableSpec `ebpf:"unused_counter"`
 	UnusedDirection      *ebpf.VariableSpec `ebpf:"unused_direction"`
 	UnusedOpenRecord     *ebpf.VariableSpec `ebpf:"unused_open_record"`
@@ -418,8 +431,10 @@ type captureVariables struct {
 	DefaultAfter         *ebpf.Variable `ebpf:"default_after"`
 	DefaultSelected      *ebpf.Variable `ebpf:"default_selected"`
 	DefaultWindow        *ebpf.Variable `ebpf:"default_window"`
+	Enabled              *ebpf.Variable `ebpf:"enabled"`
 	RingMask             *ebpf.Variable `ebpf:"ring_mask"`
 	RingWakeBytes        *ebpf.Variable `ebpf:"ring_wake_bytes"`
+	SpliceSeen           *ebpf.Variable `ebpf:"splice_seen"`
 	UnusedCounter        *ebpf.Variable `ebpf:"unused_counter"`
 	UnusedDirection      *ebpf.Variable `ebpf:"unused_direction"`
 	UnusedOpenRecord     *ebpf.Variable `ebpf:"unused_open_record"`
@@ -440,6 +455,8 @@ type capturePrograms struct {
 	ProcessExec      *ebpf.Program `ebpf:"process_exec"`
 	ProcessExit      *ebpf.Program `ebpf:"process_exit"`
 	ProcessFork      *ebpf.Program `ebpf:"process_fork"`
+	RecvSplice       *ebpf.Program `ebpf:"recv_splice"`
+	SockDestroy      *ebpf.Program `ebpf:"sock_destroy"`
 	SockRecv         *ebpf.Program `ebpf:"sock_recv"`
 	SockSend         *ebpf.Program `ebpf:"sock_send"`
 	SockState        *ebpf.Program `ebpf:"sock_state"`
@@ -453,6 +470,8 @@ func (p *capturePrograms) Close() error {
 		p.ProcessExec,
 		p.ProcessExit,
 		p.ProcessFork,
+		p.RecvSplice,
+		p.SockDestroy,
 		p.SockRecv,
 		p.SockSend,
 		p.SockState,

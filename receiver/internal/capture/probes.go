@@ -40,11 +40,14 @@ type Probes struct {
 	Rings    []*Ring
 	Policies *Policies
 
-	coll  *ebpf.Collection
-	rings []*ebpf.Map
-	links []link.Link
-	epoch uint32
+	coll   *ebpf.Collection
+	rings  []*ebpf.Map
+	links  []link.Link
+	epoch  uint32
+	splice bool // recv_splice was attached
 }
+
+const spliceProgram = "recv_splice"
 
 // Load checks the kernel, loads the programs and maps the rings. Nothing is
 // attached yet. Errors are of type *Unsupported where the host lacks something.
@@ -117,6 +120,8 @@ func (p *Probes) wants(program string) bool {
 	switch program {
 	case "sock_send", "sock_recv":
 		return p.Backend == BackendSock
+	case spliceProgram:
+		return p.Backend == BackendSock && tracepoint("tcp_rcv_space_adjust") != nil
 	case "sys_exit":
 		return p.Backend == BackendSysExit
 	case "uring_complete_cqe":
@@ -161,17 +166,51 @@ func (p *Probes) createRings(outer *ebpf.MapSpec, o Options) error {
 // Attach starts the capture.
 func (p *Probes) Attach() error {
 	for name, prog := range p.coll.Programs {
+		if name == spliceProgram {
+			continue
+		}
 		l, err := link.AttachTracing(link.TracingOptions{Program: prog, AttachType: ebpf.AttachTraceRawTp})
 		if err != nil {
 			return fmt.Errorf("attach %s: %w", name, explainLoad(err))
 		}
 		p.links = append(p.links, l)
 	}
+	return p.enable(1)
+}
+
+func (p *Probes) enable(v uint32) error {
+	if err := p.coll.Variables["enabled"].Set(v); err != nil {
+		return fmt.Errorf("switch probes: %w", err)
+	}
+	return nil
+}
+
+// AttachWhenSeen attaches the hook that splice() out of sockets needs, once
+// somebody has been seen to do that. It is meant to be called often and costs
+// nothing; not safe for concurrent use.
+func (p *Probes) AttachWhenSeen() error {
+	prog := p.coll.Programs[spliceProgram]
+	if prog == nil || p.splice {
+		return nil
+	}
+	var seen uint32
+	if err := p.coll.Variables["splice_seen"].Get(&seen); err != nil || seen == 0 {
+		return err
+	}
+	p.splice = true
+	l, err := link.AttachTracing(link.TracingOptions{Program: prog, AttachType: ebpf.AttachTraceRawTp})
+	if err != nil {
+		return fmt.Errorf("attach %s: %w", spliceProgram, err)
+	}
+	p.links = append(p.links, l)
 	return nil
 }
 
 // Detach ends the capture; what is in the rings can still be drained.
 func (p *Probes) Detach() {
+	if p.coll != nil {
+		_ = p.enable(0) // detaching does the same, one by one
+	}
 	for _, l := range p.links {
 		_ = l.Close()
 	}

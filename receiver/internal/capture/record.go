@@ -6,6 +6,7 @@ package capture
 
 import (
 	"net/netip"
+	"strings"
 	"unsafe"
 )
 
@@ -93,8 +94,17 @@ func addrPort(a [16]uint8, port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom16(a).Unmap(), port)
 }
 
-// Name is the process's short name (comm).
-func (p *Process) Name() string { return text(p.Comm[:]) }
+// File is the path that was executed, as it was named; empty for exits.
+func (p *Process) File() string { return text(p.Path[:]) }
+
+// Name is the program's name: the base name of the file that was executed, or
+// the short name (comm), which the kernel cuts at 15 bytes.
+func (p *Process) Name() string {
+	if path := p.File(); path != "" {
+		return path[strings.LastIndexByte(path, '/')+1:]
+	}
+	return text(p.Comm[:])
+}
 
 // Name is the short name (comm) of the process that used the connection first.
 func (o *Open) Name() string { return text(o.Comm[:]) }

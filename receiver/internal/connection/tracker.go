@@ -253,7 +253,19 @@ func (t *Tracker) End(id uint64, e protocol.End) {
 	}
 }
 
-// Close reports that a connection is gone.
+// Gone reports that a connection is gone. received is how far its received
+// stream went: bytes may have passed that no segment told of.
+func (t *Tracker) Gone(id, received, time uint64, cause exchange.Failure) {
+	c := t.conns[id]
+	if c != nil && c.state == parsing && c.seen[protocol.Received] && received > c.next[protocol.Received] {
+		s := protocol.Segment{Dir: protocol.Received, Time: time, First: time, Lost: received - c.next[protocol.Received]}
+		t.stats.LostBytes += s.Lost
+		t.parse(c, &s)
+	}
+	t.Close(id, time, cause)
+}
+
+// Close ends a connection that is complete as it is known.
 func (t *Tracker) Close(id, time uint64, cause exchange.Failure) {
 	c := t.conns[id]
 	if c == nil {

@@ -74,6 +74,12 @@ func (s *Scanner) Process(pid uint32) *Process {
 	}
 }
 
+// Parent is the process id of a process's parent; 0 if it is gone.
+func (s *Scanner) Parent(pid uint32) uint32 {
+	stat, _ := s.fs.Stat(pid)
+	return stat.PPID
+}
+
 // ListeningPorts are the TCP ports a process listens on, ascending. They are
 // found in its own network namespace, so containers need no special care.
 func (s *Scanner) ListeningPorts(pid uint32) []uint16 {

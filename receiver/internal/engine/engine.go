@@ -114,6 +114,8 @@ func (e *Engine) start() error {
 	for _, ring := range e.probes.Rings {
 		e.shards = append(e.shards, newShard(e, ring, e.probes.Policies, limit))
 	}
+	e.shards[0].first = true
+	e.selection.hurry = e.probes.Rings[0].Wake
 	if e.telemetry, err = metadata.NewTelemetryBuilder(e.settings.Telemetry); err != nil {
 		return fmt.Errorf("create internal telemetry: %w", err)
 	}

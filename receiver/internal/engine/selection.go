@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -23,14 +24,24 @@ type selection struct {
 	scanner *discovery.Scanner
 	logger  *zap.Logger
 	set     func(pid uint32, v capture.Verdict) error
+	// hurry makes the reader of process records look now.
+	hurry func()
 	// any: every process gets the default verdict; there is nothing to do.
 	any bool
 	// generation changes whenever a process's identity may have.
 	generation atomic.Uint64
 
 	mu       sync.RWMutex
-	verdicts map[uint32]bool
+	verdicts map[uint32]verdict
 }
+
+type verdict struct {
+	selected bool
+	exited   time.Time // zero while it runs
+}
+
+// A process's last segments may still be in another ring when its exit is read.
+const exitGrace = 10 * time.Second
 
 func newSelection(c config.Discovery, logger *zap.Logger) (*selection, error) {
 	matcher, err := discovery.Compile(rules(c.Include), rules(c.Exclude))
@@ -42,7 +53,7 @@ func newSelection(c config.Discovery, logger *zap.Logger) (*selection, error) {
 		scanner:  discovery.NewScanner("/proc"),
 		logger:   logger,
 		any:      len(c.Include) == 0 && len(c.Exclude) == 0,
-		verdicts: map[uint32]bool{},
+		verdicts: map[uint32]verdict{},
 	}, nil
 }
 
@@ -63,60 +74,105 @@ func (s *selection) scan() {
 		return
 	}
 	for _, pid := range discovery.Scan("/proc") {
-		s.examine(pid)
+		s.examine(pid, "")
 	}
 }
 
 // rescan judges again where the verdict can change while a process runs.
 func (s *selection) rescan() {
+	s.sweep()
 	if s.matcher.NeedsPorts() {
 		s.scan()
 	}
 }
 
-// examine judges one process and tells the kernel.
-func (s *selection) examine(pid uint32) {
+// examine judges one process and tells the kernel. file is what it executed, if
+// that is known, in case it is gone already.
+func (s *selection) examine(pid uint32, file string) {
 	s.generation.Add(1)
 	if s.any || pid == uint32(os.Getpid()) {
 		return
 	}
-	selected := s.matcher.Match(s.scanner.Process(pid)).Selected
-	s.mu.Lock()
-	old, known := s.verdicts[pid]
-	s.verdicts[pid] = selected
-	s.mu.Unlock()
-	if known && old == selected {
-		return
+	process := s.scanner.Process(pid)
+	if process.Exe == "" {
+		process.Exe = file
 	}
-	verdict := capture.VerdictIgnored
+	selected := s.matcher.Match(process).Selected
+	s.record(pid, selected)
+	v := capture.VerdictIgnored
 	if selected {
-		verdict = capture.VerdictSelected
+		v = capture.VerdictSelected
 	}
-	if err := s.set(pid, verdict); err != nil {
+	if err := s.set(pid, v); err != nil {
 		s.logger.Warn("cannot tell the kernel about a process", zap.Error(err))
 	}
 }
 
-// forget drops a process that has exited.
+// forget is told that a process has exited.
 func (s *selection) forget(pid uint32) {
 	s.generation.Add(1)
 	if s.any {
 		return
 	}
 	s.mu.Lock()
-	delete(s.verdicts, pid)
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	if v, ok := s.verdicts[pid]; ok {
+		v.exited = time.Now()
+		s.verdicts[pid] = v
+	}
+}
+
+// sweep drops what was forgotten a while ago.
+func (s *selection) sweep() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for pid, v := range s.verdicts {
+		if !v.exited.IsZero() && time.Since(v.exited) > exitGrace {
+			delete(s.verdicts, pid)
+		}
+	}
 }
 
 // allows reports whether exchanges of a process are wanted. The kernel filters
-// already; this is for what passed before it knew. Processes not judged yet
-// (children of judged ones) inherit the kernel's view.
-func (s *selection) allows(pid uint32) bool {
+// already; this is for what passed before it was told. first says that the caller
+// is the reader of process records itself.
+func (s *selection) allows(pid uint32, first bool) bool {
 	if s.any {
 		return true
 	}
+	if selected, known := s.verdict(pid); known {
+		return selected
+	}
+	// A child is as selected as its parent.
+	if parent, ok := s.verdict(s.scanner.Parent(pid)); ok && parent {
+		s.record(pid, true)
+		return true
+	}
+	// Executed just now: the record of that is in the first ring, as it came
+	// before the process's first byte.
+	if !first {
+		s.hurry()
+		for range 40 {
+			time.Sleep(500 * time.Microsecond)
+			if selected, known := s.verdict(pid); known {
+				return selected
+			}
+		}
+	}
+	s.examine(pid, "")
+	selected, _ := s.verdict(pid)
+	return selected
+}
+
+func (s *selection) record(pid uint32, selected bool) {
+	s.mu.Lock()
+	s.verdicts[pid] = verdict{selected: selected}
+	s.mu.Unlock()
+}
+
+func (s *selection) verdict(pid uint32) (selected, known bool) {
 	s.mu.RLock()
-	selected, known := s.verdicts[pid]
-	s.mu.RUnlock()
-	return selected || !known
+	defer s.mu.RUnlock()
+	v, known := s.verdicts[pid]
+	return v.selected, known
 }

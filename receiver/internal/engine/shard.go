@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/capture"
@@ -40,6 +41,7 @@ type shard struct {
 	segment   protocol.Segment
 	batchSize int
 	stopping  atomic.Bool
+	first     bool // of the shards: looks after the probes
 
 	// The workload looked up last; exchanges come in runs.
 	lastPID uint32
@@ -100,6 +102,11 @@ func (s *shard) run() {
 			swept = now
 		}
 		s.publish()
+		if s.first {
+			if err := s.engine.probes.AttachWhenSeen(); err != nil {
+				s.engine.settings.Logger.Warn("cannot watch splice", zap.Error(err))
+			}
+		}
 		if stopping {
 			s.tracker.CloseAll()
 			s.publish()
@@ -174,12 +181,12 @@ func (s *shard) record(b []byte) {
 			if c == exchange.FailureNone {
 				c = exchange.FailureClosed
 			}
-			s.tracker.Close(r.Conn, r.Time, c)
+			s.tracker.Gone(r.Conn, r.Offset, r.Time, c)
 		}
 	case capture.KindExec:
 		if p := capture.AsProcess(b); p != nil {
 			s.engine.processes.Exec(p.Tgid, p.Name())
-			s.engine.selection.examine(p.Tgid)
+			s.engine.selection.examine(p.Tgid, p.File())
 		}
 	case capture.KindExit:
 		if p := capture.AsProcess(b); p != nil {
@@ -204,7 +211,7 @@ func cause(errno uint32) exchange.Failure {
 // Begin implements exchange.Sink.
 func (s *shard) Begin(x *exchange.Exchange) {
 	x.Workload = nil
-	if !s.engine.selection.allows(x.PID) {
+	if !s.engine.selection.allows(x.PID, s.first) {
 		return
 	}
 	x.Workload = s.workload(x.PID)

@@ -93,7 +93,7 @@ func splitHost(s string) (address string, port int) {
 // is none to report.
 func (d *Detail) server(x *exchange.Exchange) (address string, port int) {
 	r := d.parsed()
-	address, port = d.parseHost(r.authority)
+	address, port = d.parseHost(d.authority())
 	if address == "" {
 		address, port = d.parseHost(d.Host)
 	}
@@ -153,7 +153,7 @@ func socketAddress(c *exchange.Connection, local bool) (address string, port int
 func (d *Detail) fullURL(x *exchange.Exchange) string {
 	r := d.parsed()
 	b := d.scratch[:0]
-	authority := r.authority
+	authority := d.authority()
 	switch {
 	case r.form == formAuthority:
 		// As net/url writes a URL that has only a host.
@@ -175,11 +175,11 @@ func (d *Detail) fullURL(x *exchange.Exchange) string {
 	default:
 		b = d.appendPeer(b, x, r.scheme)
 	}
-	if r.form == formOther && len(r.path) > 0 {
+	if r.form == formOther && len(d.path()) > 0 {
 		b = append(b, '/')
 	}
 	if r.form != formAsterisk {
-		b = append(b, r.path...)
+		b = append(b, d.path()...)
 	}
 	if r.hasQuery {
 		b = d.appendQuery(append(b, '?'))

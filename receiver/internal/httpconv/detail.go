@@ -4,6 +4,7 @@ package httpconv
 
 import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/pdata/xpdata"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/intern"
@@ -60,11 +61,11 @@ type Detail struct {
 	// removing chunked framing); -1 if not known.
 	RequestBody, ResponseBody int64
 
-	request  request
-	route    resolvedRoute
-	host     hostCache
-	endpoint endpoint
-	scratch  []byte
+	request    request
+	route      resolvedRoute
+	host       hostCache
+	scratch    []byte
+	attributes xpdata.MapBuilder // empty between calls
 
 	learner  *route.Learner // of the instance below
 	instance *workload.Instance
@@ -82,8 +83,7 @@ func (d *Detail) Reset() {
 	d.Host, d.UserAgent = d.Host[:0], d.UserAgent[:0]
 	d.Status = 0
 	d.RequestBody, d.ResponseBody = -1, -1
-	d.request = request{}
-	d.route = resolvedRoute{}
+	d.request.parsed, d.route.resolved = false, false
 }
 
 var _ exchange.Detail = (*Detail)(nil)

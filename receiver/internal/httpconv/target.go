@@ -22,17 +22,34 @@ const (
 )
 
 // request is what follows from the head of a request. It is computed once per
-// exchange; the slices point into Detail.Target.
+// exchange. Parts of the target are positions in it: pointers stored for every
+// exchange are work for the garbage collector.
 type request struct {
 	parsed                      bool
 	ignoreTraces, ignoreMetrics bool
 	form                        form
+	hasQuery                    bool
 	method                      string
 	scheme                      string
-	authority                   []byte // of an absolute or authority form
-	path, query                 []byte
-	hasQuery                    bool
 	pattern                     string // of routes.patterns
+	authority                   part   // of an absolute or authority form
+	path, query                 part
+}
+
+// part is a range of Detail.Target.
+type part struct{ from, to uint32 }
+
+func (d *Detail) authority() []byte { return d.Target[d.request.authority.from:d.request.authority.to] }
+
+func (d *Detail) query() []byte { return d.Target[d.request.query.from:d.request.query.to] }
+
+// path of a target in absolute form is never empty (RFC 9110 section 4.2.3).
+func (d *Detail) path() []byte {
+	r := &d.request
+	if r.form == formAbsolute && r.path.from == r.path.to {
+		return rootPath
+	}
+	return d.Target[r.path.from:r.path.to]
 }
 
 func (d *Detail) parsed() *request {
@@ -44,11 +61,14 @@ func (d *Detail) parsed() *request {
 
 func (d *Detail) parse() {
 	r := &d.request
-	*r = request{parsed: true, method: d.Settings.method(d.Method), scheme: "http"}
+	r.parsed, r.ignoreTraces, r.ignoreMetrics, r.hasQuery = true, false, false, false
+	r.authority, r.path, r.query = part{}, part{}, part{}
+	r.method, r.scheme, r.pattern = d.Settings.method(d.Method), "http", ""
 	if d.Secure {
 		r.scheme = "https"
 	}
 	rest := d.Target
+	length := uint32(len(rest))
 	switch {
 	case len(rest) > 0 && rest[0] == '/':
 		r.form = formOrigin
@@ -56,7 +76,7 @@ func (d *Detail) parse() {
 		r.form = formAsterisk
 	case string(d.Method) == "CONNECT":
 		r.form = formAuthority
-		r.authority = rest
+		r.authority.to = length
 		return
 	default:
 		scheme, after, ok := bytes.Cut(rest, []byte("://"))
@@ -70,21 +90,23 @@ func (d *Detail) parse() {
 		if end < 0 {
 			end = len(after)
 		}
-		r.authority, rest = after[:end], after[end:]
+		rest = after[end:]
+		r.authority = part{length - uint32(len(after)), length - uint32(len(rest))}
 	}
-	r.path = rest
+	r.path = part{length - uint32(len(rest)), length}
 	if i := bytes.IndexByte(rest, '?'); i >= 0 {
-		r.path, r.query, r.hasQuery = rest[:i], rest[i+1:], true
-	}
-	if r.form == formAbsolute && len(r.path) == 0 {
-		r.path = rootPath // RFC 9110 section 4.2.3
+		r.path.to = r.path.from + uint32(i)
+		r.query, r.hasQuery = part{r.path.to + 1, length}, true
 	}
 	if d.pathCut() {
 		// What follows the cut could change the verdict.
 		return
 	}
-	r.pattern = d.Settings.routes.Match(r.path)
-	r.ignoreTraces, r.ignoreMetrics = d.Settings.routes.Ignored(r.path)
+	if routes := d.Settings.routes; routes != nil {
+		path := d.path()
+		r.pattern = routes.Match(path)
+		r.ignoreTraces, r.ignoreMetrics = routes.Ignored(path)
+	}
 }
 
 // pathCut: not even the path is complete.
@@ -139,7 +161,7 @@ func (d *Detail) resolve(x *exchange.Exchange) string {
 	case route.UnmatchedWildcard:
 		return route.Wildcard
 	case route.UnmatchedPath:
-		return d.Strings.String(r.path)
+		return d.Strings.String(d.path())
 	case route.UnmatchedHeuristic:
 		if x.Workload == nil || x.Workload.Instance == nil {
 			return ""
@@ -148,14 +170,14 @@ func (d *Detail) resolve(x *exchange.Exchange) string {
 			d.instance = x.Workload.Instance
 			d.learner = d.Settings.routes.Learner(d.instance.Key)
 		}
-		return d.learner.Route(r.path, d.Status != 404)
+		return d.learner.Route(d.path(), d.Status != 404)
 	}
 	return ""
 }
 
 // appendQuery appends the query with the values of sensitive keys redacted.
 func (d *Detail) appendQuery(b []byte) []byte {
-	rest := d.request.query
+	rest := d.query()
 	for {
 		pair := rest
 		i := bytes.IndexByte(rest, '&')

@@ -191,8 +191,10 @@ func (r *Registry) Hint(pid uint32, comm string) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	x := &r.executed[pid%commSlots]
-	x.pid, x.comm = pid, comm
+	// What exec told is longer than a comm.
+	if x := &r.executed[pid%commSlots]; x.pid != pid {
+		x.pid, x.comm = pid, comm
+	}
 }
 
 // Exit tells that a process (all its threads) has exited. Its workload is kept

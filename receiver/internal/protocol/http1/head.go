@@ -4,6 +4,7 @@ package http1
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/httpconv"
@@ -82,59 +83,7 @@ func (h *head) parseRequest(b []byte, cut bool) int {
 	if !h.requestLine(first) {
 		return -1
 	}
-	h.length = lengthNone
-	for {
-		// The line ends are searched here and not by line(): this loop is
-		// what the cost of an exchange is made of.
-		i := bytes.IndexByte(rest, '\n')
-		if i < 0 {
-			h.cut = cut
-			if cut {
-				return len(b)
-			}
-			return 0
-		}
-		l := rest[:i]
-		rest = rest[i+1:]
-		if i > 0 && l[i-1] == '\r' {
-			l = l[:i-1]
-		}
-		if len(l) == 0 {
-			return len(b) - len(rest)
-		}
-		switch l[0] | 0x20 {
-		case 'c':
-			if v, ok := value(l, "content-length"); ok {
-				h.contentLength(v)
-			}
-		case 'e':
-			if v, ok := value(l, "expect"); ok {
-				h.expect = equalFold(v, "100-continue")
-			}
-		case 'h':
-			if v, ok := value(l, "host"); ok && h.host == nil {
-				h.host = v
-			}
-		case 't':
-			if v, ok := value(l, "traceparent"); ok {
-				h.parent = v
-				h.parents = min(h.parents+1, 2)
-			} else if v, ok := value(l, "tracestate"); ok {
-				if h.nstates < maxStates && len(v) > 0 {
-					h.states[h.nstates] = v
-					h.nstates++
-				}
-			} else if v, ok := value(l, "transfer-encoding"); ok {
-				h.transferEncoding(v)
-			}
-		case 'u':
-			if v, ok := value(l, "user-agent"); ok && h.userAgent == nil {
-				h.userAgent = v
-			}
-		case ' ', '\t' | 0x20:
-			h.folded = h.folded || folded(l)
-		}
-	}
+	return h.headers(b, len(b)-len(rest), inRequest, cut)
 }
 
 // parseResponse is parseRequest for a response head.
@@ -146,8 +95,32 @@ func (h *head) parseResponse(b []byte, cut bool) int {
 	if !h.statusLine(first) {
 		return -1
 	}
+	return h.headers(b, len(b)-len(rest), inResponse, cut)
+}
+
+// What a header line's first byte says about it, as bits.
+const (
+	inRequest  = 1 << iota // it may be one that is wanted of requests
+	inResponse             // or of responses
+	either     = inRequest | inResponse
+)
+
+// wanted maps the first bytes of the lines that header looks at.
+var wanted = [256]uint8{
+	'c': either, 'C': either, // Content-Length
+	'e': inRequest, 'E': inRequest, // Expect
+	'h': inRequest, 'H': inRequest, // Host
+	't': either, 'T': either, // Traceparent, Tracestate, Transfer-Encoding
+	'u': inRequest, 'U': inRequest, // User-Agent
+	' ': either, '\t': either, // a folded line
+	'\r': either, '\n': either, // the end
+}
+
+// headers parses the lines that begin at start and returns what parseRequest
+// does. This loop is what the cost of an exchange is made of.
+func (h *head) headers(b []byte, start int, want uint8, cut bool) int {
 	h.length = lengthNone
-	for {
+	for rest := b[start:]; ; {
 		i := bytes.IndexByte(rest, '\n')
 		if i < 0 {
 			h.cut = cut
@@ -156,27 +129,57 @@ func (h *head) parseResponse(b []byte, cut bool) int {
 			}
 			return 0
 		}
-		l := rest[:i]
+		if wanted[rest[0]]&want != 0 && h.header(rest[:i], want) {
+			return len(b) - len(rest) + i + 1
+		}
 		rest = rest[i+1:]
-		if i > 0 && l[i-1] == '\r' {
-			l = l[:i-1]
-		}
-		if len(l) == 0 {
-			return len(b) - len(rest)
-		}
-		switch l[0] | 0x20 {
-		case 'c':
-			if v, ok := value(l, "content-length"); ok {
-				h.contentLength(v)
-			}
-		case 't':
-			if v, ok := value(l, "transfer-encoding"); ok {
-				h.transferEncoding(v)
-			}
-		case ' ', '\t' | 0x20:
-			h.folded = h.folded || folded(l)
-		}
 	}
+}
+
+// header parses one line, which may end with a carriage return. It reports
+// whether the line is empty, which is the end of the head.
+func (h *head) header(l []byte, want uint8) (end bool) {
+	if n := len(l); n > 0 && l[n-1] == '\r' {
+		l = l[:n-1]
+	}
+	if len(l) == 0 {
+		return true
+	}
+	switch l[0] | 0x20 {
+	case 'c':
+		if v, ok := value(l, "content-length"); ok {
+			h.contentLength(v)
+		}
+	case 'e':
+		if v, ok := value(l, "expect"); ok {
+			h.expect = equalFold(v, "100-continue")
+		}
+	case 'h':
+		if v, ok := value(l, "host"); ok && h.host == nil {
+			h.host = v
+		}
+	case 't':
+		if v, ok := value(l, "transfer-encoding"); ok {
+			h.transferEncoding(v)
+		} else if want&inRequest == 0 {
+			break
+		} else if v, ok := value(l, "traceparent"); ok {
+			h.parent = v
+			h.parents = min(h.parents+1, 2)
+		} else if v, ok := value(l, "tracestate"); ok {
+			if h.nstates < maxStates && len(v) > 0 {
+				h.states[h.nstates] = v
+				h.nstates++
+			}
+		}
+	case 'u':
+		if v, ok := value(l, "user-agent"); ok && h.userAgent == nil {
+			h.userAgent = v
+		}
+	case ' ', '\t' | 0x20:
+		h.folded = h.folded || folded(l)
+	}
+	return false
 }
 
 // folded tells a folded line from one whose first byte only looks like a space
@@ -227,7 +230,21 @@ func (h *head) requestLine(l []byte) bool {
 		return false
 	}
 	h.method, h.target = l[:i], l[i+1:n]
-	for _, c := range h.target {
+	return visible(h.target)
+}
+
+// visible reports whether no byte of b is a space, a control character or DEL.
+func visible(b []byte) bool {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	for len(b) >= 8 {
+		x := binary.LittleEndian.Uint64(b)
+		del := x ^ 0x7f*ones
+		if ((x-(' '+1)*ones)&^x|(del-ones)&^del)&high != 0 {
+			return false
+		}
+		b = b[8:]
+	}
+	for _, c := range b {
 		if c <= ' ' || c == 0x7f {
 			return false
 		}

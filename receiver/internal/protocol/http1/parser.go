@@ -72,6 +72,8 @@ type stream struct {
 	slot *slot
 	// buf is the head so far, when it came in several segments.
 	buf []byte
+	// repeat is the head before.
+	repeat repeat
 	// last is the time of the stream's last segment.
 	last uint64
 	// largest is the longest head seen, in bytes.
@@ -391,7 +393,7 @@ func (p *parser) check(st *stream, s *protocol.Segment) {
 // cut). It returns the head's length, 0 if it is incomplete, -1 if invalid.
 func (p *parser) parse(st *stream, b []byte, cut bool, s *protocol.Segment) int {
 	var h head
-	length := h.parseAny(st == &p.req, b, cut)
+	length := st.repeat.parse(&h, st == &p.req, b, cut)
 	if length <= 0 {
 		return length
 	}
