@@ -112,6 +112,8 @@ type Tracker struct {
 	strings   *intern.Table
 	max       int
 	stats     Stats
+	// recent are connections by the lowest bits of their ids, which count up.
+	recent [256]*conn
 }
 
 // New makes a tracker for at most limit connections.
@@ -164,12 +166,15 @@ func (t *Tracker) Open(o *Opening) {
 // its direction's stream. s.Lost is filled in here.
 func (t *Tracker) Segment(id, offset uint64, s *protocol.Segment) {
 	t.stats.Segments++
-	c := t.conns[id]
-	if c == nil {
-		t.stats.Unknown++
-		w := protocol.DefaultWindow
-		t.policies.Announce(id, w.Received, w.Sent, w.After)
-		return
+	c := t.recent[id%uint64(len(t.recent))]
+	if c == nil || c.ID != id {
+		if c = t.conns[id]; c == nil {
+			t.stats.Unknown++
+			w := protocol.DefaultWindow
+			t.policies.Announce(id, w.Received, w.Sent, w.After)
+			return
+		}
+		t.recent[id%uint64(len(t.recent))] = c
 	}
 	dir := s.Dir
 	s.Lost = 0
@@ -275,6 +280,9 @@ func (t *Tracker) Close(id, time uint64, cause exchange.Failure) {
 		c.parser.Close(time, cause)
 	}
 	delete(t.conns, id)
+	if r := &t.recent[id%uint64(len(t.recent))]; *r == c {
+		*r = nil
+	}
 }
 
 // CloseAll abandons everything: the engine stops.

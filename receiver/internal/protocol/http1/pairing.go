@@ -16,6 +16,10 @@ const (
 	maxFree = 64
 	// quiet is a silence after which nothing is taken to be outstanding, ns.
 	quiet = 1_000_000_000
+	// pause is one after which that is taken to be so on a connection of which
+	// nothing speaks against it: a client that keeps requests outstanding sends
+	// the next one because a response came, not long after. ns.
+	pause = 2_000_000
 	// provenTurns is after how many turns the habit of a client to wait for
 	// all responses before it sends more is trusted.
 	provenTurns = 2
@@ -269,7 +273,7 @@ func (p *parser) admit() bool {
 		return false
 	}
 	if !p.origin.quiet {
-		if !p.origin.turn || p.owed > 0 || p.interleaved != unsuspected || p.pipelined && (p.dirty || p.drained < provenTurns) {
+		if !p.origin.turn || p.owed > 0 || p.interleaved != unsuspected || p.pipelined && (p.dirty || p.drained < provenTurns && !p.origin.pause) {
 			return false
 		}
 	}

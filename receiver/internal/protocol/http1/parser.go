@@ -86,8 +86,9 @@ type origin struct {
 	pid, tid uint32
 	identity exchange.Identity
 	// turn: bytes in the other direction came between the previous request
-	// and this one. quiet: there was no traffic at all for a while.
-	turn, quiet bool
+	// and this one. quiet: there was no traffic at all for a while; pause: for
+	// a moment.
+	turn, quiet, pause bool
 }
 
 // slot is one exchange in flight.
@@ -444,6 +445,7 @@ func (p *parser) begin(s *protocol.Segment) {
 	}
 	o.turn = p.answered
 	o.quiet = s.First >= p.last+quiet
+	o.pause = s.First >= p.last+pause
 }
 
 // invalid gives up on a head.
