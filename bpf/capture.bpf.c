@@ -60,14 +60,18 @@ static __always_inline struct conn *conn_by_hash(struct sock *sk, bool create)
 {
 	__u64 key = (__u64)sk;
 	struct conn *c = bpf_map_lookup_elem(&conn_hash, &key);
-	struct conn fresh = {};
+	struct scratch *s;
 
 	/* The address may belong to another socket by now. */
 	if (c && (!create || c->inode == socket_inode(sk)))
 		return c;
-	if (!create || !conn_init(&fresh, sk))
+	s = scratch_get();
+	if (!create || !s)
 		return NULL;
-	if (bpf_map_update_elem(&conn_hash, &key, &fresh, BPF_ANY)) {
+	__builtin_memset(&s->conn, 0, sizeof(s->conn));
+	if (!conn_init(&s->conn, sk))
+		return NULL;
+	if (bpf_map_update_elem(&conn_hash, &key, &s->conn, BPF_ANY)) {
 		count(COUNT_LOST_STATE, 1);
 		return NULL;
 	}

@@ -240,7 +240,7 @@ static __always_inline void capture(struct scratch *s, struct buffer *b, __u32 l
 static __always_inline void postpone(struct scratch *s, struct sock *sk, int dir, __u32 want)
 {
 	struct pending_key key = {.sk = (__u64)sk, .dir = dir};
-	struct pending fresh = {}, *old;
+	struct pending *fresh = &s->pending, *old;
 
 	old = bpf_map_lookup_elem(&uring_pending, &key);
 	if (old) {
@@ -248,16 +248,16 @@ static __always_inline void postpone(struct scratch *s, struct sock *sk, int dir
 		 * The one before did not complete by itself: multishot, or a
 		 * transfer resumed. Its length is known, its bytes are not.
 		 */
-		fresh.record = s->record;
+		fresh->record = s->record;
 		s->record = old->record;
 		count(COUNT_UNREADABLE, 1);
 		emit_part(s, 0);
-		s->record = fresh.record;
+		s->record = fresh->record;
 	}
-	fresh.record = s->record;
-	fresh.want = want;
-	fresh.ring = s->ring;
-	if (bpf_map_update_elem(&uring_pending, &key, &fresh, BPF_ANY)) {
+	fresh->record = s->record;
+	fresh->want = want;
+	fresh->ring = s->ring;
+	if (bpf_map_update_elem(&uring_pending, &key, fresh, BPF_ANY)) {
 		count(COUNT_UNREADABLE, 1);
 		emit_part(s, 0);
 	}
@@ -354,6 +354,8 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 	want = window > c->turn_captured ? window - c->turn_captured : 0;
 	if (want < after)
 		want = after;
+	if (want > capture_max)
+		want = capture_max;
 	if (want > CAPTURE_MAX)
 		want = CAPTURE_MAX;
 	if (want > len)

@@ -17,6 +17,7 @@ const volatile __u32 ring_wake_bytes = 1 << 20; /* fill at which the reader is w
 const volatile __u32 default_selected = 1;      /* verdict for processes not in `processes` */
 const volatile __u32 default_window = 32768;    /* capture window before a policy is set */
 const volatile __u32 default_after = 64;        /* as policy.after */
+const volatile __u32 capture_max = CAPTURE_MAX; /* bytes of one call; limits.max_payload */
 const volatile __u32 cpus = 1;                  /* possible CPUs */
 const volatile __u32 conn_by_address = 0;       /* state lives in conn_hash (sys_exit backend) */
 
@@ -125,16 +126,18 @@ struct {
 
 /*
  * Per-CPU working memory. Tracepoint programs run with preemption disabled, so
- * it belongs to one call at a time. The data area is twice PART_SIZE because
- * the verifier bounds position and length separately.
+ * it belongs to one call at a time. The data area is larger than PART_SIZE
+ * because the verifier bounds position and length separately, and by masks.
  */
 struct scratch {
 	struct segment_record record;
-	__u8 data[2 * PART_SIZE];
+	__u8 data[3 * PART_SIZE];
 	struct open_record open;
 	__u64 identities;  /* made on this CPU so far */
 	__u64 connections; /* first seen on this CPU so far */
 	__u32 records;
+	struct conn conn;       /* a connection being made (kernel stacks are small) */
+	struct pending pending; /* a segment being put off */
 	/* Walk over an iovec array; kept here so that loop states stay equal. */
 	__u64 iov;
 	__u64 base, prev_base;

@@ -132,8 +132,9 @@ static __always_inline bool walk_step(struct scratch *s)
 		take = s->base_len;
 	if (take > s->to_copy)
 		take = s->to_copy;
-	if (take > PART_SIZE)
-		return false;
+	/* Says no more than the above, but in a way old verifiers follow. */
+	asm volatile("" : "+r"(take));
+	take &= 2 * PART_SIZE - 1;
 	if (bpf_probe_read_user(s->data + fill, take, (void *)s->base)) {
 		count(COUNT_UNREADABLE, 1);
 		s->to_copy = 0;

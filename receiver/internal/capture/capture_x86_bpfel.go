@@ -185,7 +185,7 @@ type captureScratch struct {
 		Tail       [8]uint8
 		Identity   uint64
 	}
-	Data [8192]uint8
+	Data [12288]uint8
 	Open struct {
 		_         structs.HostLayout
 		Kind      uint8
@@ -208,6 +208,8 @@ type captureScratch struct {
 	Connections uint64
 	Records     uint32
 	_           [4]byte
+	Conn        captureConn
+	Pending     capturePending
 	Iov         uint64
 	Base        uint64
 	PrevBase    uint64
@@ -262,6 +264,7 @@ const (
 	captureProgSysExit             = "sys_exit"
 	captureProgUringCompleteCqe    = "uring_complete_cqe"
 	captureProgUringCompleteRes    = "uring_complete_res"
+	captureVarCaptureMax           = "capture_max"
 	captureVarConnByAddress        = "conn_by_address"
 	captureVarCpus                 = "cpus"
 	captureVarDefaultAfter         = "default_after"
@@ -357,6 +360,7 @@ type captureMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type captureVariableSpecs struct {
+	CaptureMax           *ebpf.VariableSpec `ebpf:"capture_max"`
 	ConnByAddress        *ebpf.VariableSpec `ebpf:"conn_by_address"`
 	Cpus                 *ebpf.VariableSpec `ebpf:"cpus"`
 	DefaultAfter         *ebpf.VariableSpec `ebpf:"default_after"`
@@ -426,6 +430,7 @@ func (m *captureMaps) Close() error {
 //
 // It can be passed to loadCaptureObjects or ebpf.CollectionSpec.LoadAndAssign.
 type captureVariables struct {
+	CaptureMax           *ebpf.Variable `ebpf:"capture_max"`
 	ConnByAddress        *ebpf.Variable `ebpf:"conn_by_address"`
 	Cpus                 *ebpf.Variable `ebpf:"cpus"`
 	DefaultAfter         *ebpf.Variable `ebpf:"default_after"`

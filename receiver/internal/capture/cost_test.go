@@ -33,7 +33,7 @@ func benchmarkExchange(b *testing.B, backend Backend, selected, stats bool) {
 	var p *Probes
 	if backend != "off" {
 		var err error
-		p, err = Load(Options{Hooks: backend, RingBytes: 4 << 20, RingCount: 2, MaxConnections: 1024, Window: 32768, After: 64})
+		p, err = Load(Options{Hooks: backend, RingBytes: 4 << 20, RingCount: 2, MaxConnections: 1024, Window: 32768, After: 64, MaxPayload: 64 << 10})
 		require.NoError(b, err)
 		defer p.Close()
 		if selected {

@@ -31,6 +31,8 @@ type Options struct {
 	// says otherwise. Bytes.
 	Window uint32
 	After  uint16
+	// MaxPayload bounds what is copied of one call, at most 64 KiB. Bytes.
+	MaxPayload uint32
 }
 
 // Probes are the loaded programs and their maps.
@@ -94,6 +96,7 @@ func Load(o Options) (*Probes, error) {
 		"default_selected": boolMask(o.DefaultSelected),
 		"default_window":   o.Window,
 		"default_after":    uint32(o.After),
+		"capture_max":      o.MaxPayload,
 		"cpus":             uint32(cpus),
 		"conn_by_address":  boolMask(backend == BackendSysExit),
 	} {

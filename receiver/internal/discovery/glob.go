@@ -84,9 +84,7 @@ func compileClass(s string) (class token, rest string, err error) {
 		s = s[1:]
 	}
 	member := func() (rune, bool) {
-		if strings.HasPrefix(s, `\`) {
-			s = s[1:]
-		}
+		s = strings.TrimPrefix(s, `\`)
 		if s == "" {
 			return 0, false
 		}

@@ -97,8 +97,9 @@ func (e *Engine) start() error {
 		RingCount:       rings,
 		MaxConnections:  c.Limits.MaxConnections,
 		DefaultSelected: e.selection.matcher.Default(),
-		Window:          min(protocol.DefaultWindow.Sent, uint32(c.Limits.MaxPayload)),
+		Window:          protocol.DefaultWindow.Sent,
 		After:           protocol.DefaultWindow.After,
+		MaxPayload:      uint32(c.Limits.MaxPayload),
 	})
 	if err != nil {
 		return err

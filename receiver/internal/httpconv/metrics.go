@@ -56,31 +56,27 @@ func size(n int64) float64 {
 }
 
 // AppendMetricKey implements exchange.Detail: everything PutMetricAttributes
-// looks at, in a form that cannot be read in two ways.
+// looks at, in a form that cannot be read in two ways: numbers and lengths
+// first, then the texts.
 func (d *Detail) AppendMetricKey(x *exchange.Exchange, b []byte) []byte {
 	r := d.parsed()
 	failure := x.Failure
 	if d.statusIsError(x) {
 		failure = exchange.FailureNone // error.type is the status
 	}
-	b = append(b, byte(d.Version), byte(d.Status>>8), byte(d.Status), byte(failure))
-	b = appendText(b, r.method)
-	b = appendText(b, d.template(x))
+	template := d.template(x)
 	client := x.Role == exchange.RoleClient
-	if !client {
-		b = appendText(b, r.scheme)
+	scheme, address, port := r.scheme, "", 0
+	if client {
+		scheme = ""
 	}
 	if client || d.Settings.serverAddress {
-		address, port := d.server(x)
-		b = appendText(b, address)
-		b = append(b, byte(port>>8), byte(port))
+		address, port = d.server(x)
 	}
-	return b
-}
-
-// appendText appends a string with its length in front.
-func appendText(b []byte, s string) []byte {
-	return append(append(b, byte(len(s)>>8), byte(len(s))), s...)
+	b = append(b, byte(d.Version), byte(d.Status>>8), byte(d.Status), byte(failure), byte(port>>8), byte(port),
+		byte(len(r.method)>>8), byte(len(r.method)), byte(len(template)>>8), byte(len(template)),
+		byte(len(scheme)>>8), byte(len(scheme)))
+	return append(append(append(append(b, r.method...), template...), scheme...), address...)
 }
 
 // PutMetricAttributes implements exchange.Detail.
@@ -121,7 +117,8 @@ func (d *Detail) PutMetricAttributes(x *exchange.Exchange, m pcommon.Map) {
 // AppendActiveKey implements exchange.Detail.
 func (d *Detail) AppendActiveKey(_ *exchange.Exchange, b []byte) []byte {
 	r := d.parsed()
-	return appendText(appendText(b, r.method), r.scheme)
+	b = append(b, byte(len(r.method)>>8), byte(len(r.method)))
+	return append(append(b, r.method...), r.scheme...)
 }
 
 // PutActiveAttributes implements exchange.Detail.
