@@ -96,6 +96,11 @@ bench:
 	$(GO) test $(EXEC) -run='^$$' -bench=. -benchmem ./receiver/...
 	$(GO) test $(EXEC) -count=1 -p=1 -timeout=60m -run='^$$' -bench=. ./testbed/...
 
+# The capture tests on other kernels, under QEMU.
+.PHONY: kernels
+kernels:
+	$(SUDO) testbed/kernels/run.sh
+
 .PHONY: fuzz
 fuzz:
 	@grep -rl --include='*_test.go' '^func Fuzz' receiver | while read -r file; do \

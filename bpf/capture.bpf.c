@@ -6,7 +6,7 @@
  *   sock      tp_btf sock_send_length / sock_recv_length, v6.3+. They fire once
  *             per socket operation, after the copy; nothing is added to other
  *             system calls. State lives in socket storage.
- *   sys_exit  raw tracepoint on every system call's exit, v5.8+. State is keyed
+ *   sys_exit  raw tracepoint on every system call's exit, v5.14+. State is keyed
  *             by socket address.
  *
  * User space loads one of them (receiver/internal/capture), plus the hooks both
@@ -482,6 +482,7 @@ int BPF_PROG(uring_complete_res, struct io_ring_ctx *ring, struct io_kiocb *req,
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(sock_state, struct sock *sk, int oldstate, int newstate)
 {
+	struct segment_record r;
 	struct conn *c;
 
 	if (!enabled || (newstate != TCP_CLOSE && newstate != TCP_FIN_WAIT1 && newstate != TCP_LAST_ACK))
@@ -490,9 +491,9 @@ int BPF_PROG(sock_state, struct sock *sk, int oldstate, int newstate)
 	if (!c || !c->id)
 		return 0;
 	if (newstate != TCP_CLOSE)
-		emit_event(c, RECORD_END, DIR_SENT, 0, 0);
+		emit_event(&r, c, RECORD_END, DIR_SENT, 0, 0);
 	else if (!c->plain_tcp)
-		emit_event(c, RECORD_CLOSE, DIR_RECEIVED, BPF_CORE_READ(sk, sk_err), 0);
+		emit_event(&r, c, RECORD_CLOSE, DIR_RECEIVED, BPF_CORE_READ(sk, sk_err), 0);
 	return 0;
 }
 
@@ -504,6 +505,7 @@ int BPF_PROG(sock_state, struct sock *sk, int oldstate, int newstate)
 SEC("tp_btf/tcp_destroy_sock")
 int BPF_PROG(sock_destroy, struct sock *sk)
 {
+	struct segment_record r;
 	struct conn *c = conn_by_address ? conn_by_hash(sk, false) : conn_by_storage(sk, false);
 	__u64 key = (__u64)sk;
 	__u32 missed;
@@ -518,7 +520,7 @@ int BPF_PROG(sock_destroy, struct sock *sk)
 		c->offset[DIR_RECEIVED] += missed;
 		splice_seen = 1;
 	}
-	emit_event(c, RECORD_CLOSE, DIR_RECEIVED, BPF_CORE_READ(sk, sk_err), 0);
+	emit_event(&r, c, RECORD_CLOSE, DIR_RECEIVED, BPF_CORE_READ(sk, sk_err), 0);
 	if (conn_by_address)
 		bpf_map_delete_elem(&conn_hash, &key);
 	else

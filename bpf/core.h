@@ -183,23 +183,28 @@ static __always_inline struct policy *policy_get(struct conn *c)
 	return NULL;
 }
 
-/* A record without payload: the end of a direction, or of the connection. */
-static __always_inline void emit_event(struct conn *c, __u8 kind, __u8 dir, __u32 err, __u64 id)
+/*
+ * A record without payload: the end of a direction, or of the connection.
+ * Programs that may interrupt another one on their CPU must not use the
+ * scratch record for it.
+ */
+static __always_inline void emit_event(struct segment_record *r, struct conn *c, __u8 kind, __u8 dir, __u32 err,
+				       __u64 id)
 {
 	struct scratch *s = scratch_get();
 
 	if (!s || !c->announced)
 		return;
-	__builtin_memset(&s->record, 0, sizeof(s->record));
-	s->record.kind = kind;
-	s->record.dir = dir;
-	s->record.len = err;
-	s->record.conn = c->id;
-	s->record.offset = c->offset[dir & 1];
-	s->record.time = bpf_ktime_get_ns();
-	s->record.tgid = id >> 32;
-	s->record.tid = (__u32)id;
-	ring_output(s, c->ring, &s->record, sizeof(s->record));
+	__builtin_memset(r, 0, sizeof(*r));
+	r->kind = kind;
+	r->dir = dir;
+	r->len = err;
+	r->conn = c->id;
+	r->offset = c->offset[dir & 1];
+	r->time = bpf_ktime_get_ns();
+	r->tgid = id >> 32;
+	r->tid = (__u32)id;
+	ring_output(s, c->ring, r, sizeof(*r));
 }
 
 /* Copies `want` of a call's `len` bytes behind s->record and sends both. */
@@ -386,10 +391,11 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 static __always_inline void on_end(struct conn *c, int dir, long ret, __u64 id)
 {
 	struct policy *p = policy_get(c);
+	struct scratch *s = scratch_get();
 
-	if (p && (p->flags & POLICY_IGNORE))
+	if (!s || (p && (p->flags & POLICY_IGNORE)))
 		return;
-	emit_event(c, RECORD_END, dir & 1, ret < 0 ? -ret : 0, id);
+	emit_event(&s->record, c, RECORD_END, dir & 1, ret < 0 ? -ret : 0, id);
 }
 
 /* Results that end a direction; all other errors move nothing. */

@@ -17,7 +17,7 @@ import (
 type Config struct {
 	// Where bytes are copied: `sock` (the sock_send_length and
 	// sock_recv_length tracepoints, kernel 6.3), `sys_exit` (the system call
-	// exit tracepoint, kernel 5.11) or `auto`, the best one this kernel has.
+	// exit tracepoint, kernel 5.14) or `auto`, the best one this kernel has.
 	Hooks Hooks `mapstructure:"hooks"`
 	// What happens when probes cannot be loaded: `propagate` stops the
 	// Collector with the reason, `ignore` logs it, reports the receiver as
