@@ -44,7 +44,7 @@ $(BIN): $(BUILD)/go.sum $(RECEIVER)
 
 .PHONY: run
 run: build
-	$(SUDO) env OTELCOL_EBPF_OUTPUT=$(CURDIR)/bin $(BIN) --config=$(CONFIG)
+	$(SUDO) env GOGC=200 OTELCOL_EBPF_OUTPUT=$(CURDIR)/bin $(BIN) --config=$(CONFIG)
 
 .PHONY: test
 test: install build lint test-unit test-e2e

@@ -135,7 +135,7 @@ static __always_inline int on_sock(struct sock *sk, int ret, int flags, int dir)
 	int call_dir = dir;
 	__u32 fd, nr;
 
-	if (!enabled || (ret <= 0 && !is_end(dir, ret)))
+	if ((ret <= 0 && !is_end(dir, ret)) || !enabled)
 		return 0;
 	c = conn_by_storage(sk, false);
 	if (c ? !still_selected(c, id >> 32) : !selected(id >> 32))
@@ -283,7 +283,7 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 	int dir;
 
 	nr = SYSCALL_NR(regs);
-	if (!enabled || (ret <= 0 && !is_end(DIR_RECEIVED, ret)))
+	if ((ret <= 0 && !is_end(DIR_RECEIVED, ret)) || !enabled)
 		return 0;
 	if (nr == NR_sendmmsg || nr == NR_recvmmsg)
 		return IS_COMPAT(regs) ? 0

@@ -33,6 +33,18 @@ static __always_inline bool selected(__u32 tgid)
 	return default_selected;
 }
 
+/*
+ * Reads a field of a tcp_sock: directly where the socket is a trusted pointer
+ * (a load), else through the helper (some 6 ns). The constant decides at load
+ * time; the verifier removes the other branch.
+ */
+#define TCP_READ(tp, field) (conn_by_address ? BPF_CORE_READ(tp, field) : (tp)->field)
+
+static __always_inline struct tcp_sock *tcp_sock_of(struct sock *sk)
+{
+	return conn_by_address ? (struct tcp_sock *)sk : bpf_skc_to_tcp_sock(sk);
+}
+
 static __always_inline __u64 socket_inode(struct sock *sk)
 {
 	return BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino);
@@ -229,9 +241,9 @@ static __always_inline void capture(struct scratch *s, struct buffer *b, __u32 l
 		capture_slow(b->base, b->kind | b->count << 8, len, want);
 		return;
 	}
-	n = want & (2 * PART_SIZE - 1);
-	if (n > PART_SIZE)
-		return;
+	n = want;
+	asm volatile("" : "+r"(n));
+	n &= 2 * PART_SIZE - 1;
 	if (bpf_probe_read_user(s->data, n, (void *)b->base)) {
 		count(COUNT_UNREADABLE, 1);
 		n = 0;
@@ -277,13 +289,13 @@ static __always_inline void postpone(struct scratch *s, struct sock *sk, int dir
  */
 static __always_inline __u64 first_sent(struct conn *c, struct tcp_sock *tp, __u64 now, bool midstream)
 {
-	__u64 first = BPF_CORE_READ(tp, first_tx_mstamp) * 1000 + 999;
+	__u64 first = TCP_READ(tp, first_tx_mstamp) * 1000 + 999;
 
 	/* That of an earlier call's packet, which is still in flight? */
 	if (first < c->sent_time || (midstream && !c->sent_time))
 		return now;
 	/* Nothing of this call has left yet (MSG_MORE, a closed window)? */
-	if ((__s32)(BPF_CORE_READ(tp, snd_nxt) - c->seq[DIR_SENT]) <= 0)
+	if ((__s32)(TCP_READ(tp, snd_nxt) - c->seq[DIR_SENT]) <= 0)
 		return now;
 	return first < now ? first : now;
 }
@@ -322,13 +334,15 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 	start = c->offset[dir];
 	first = now;
 	if (c->plain_tcp) {
-		struct tcp_sock *tp = (struct tcp_sock *)sk;
+		struct tcp_sock *tp = tcp_sock_of(sk);
 		__u32 seq = c->seq[dir] + len, reached = seq;
 
+		if (!tp)
+			return;
 		if (dir == DIR_SENT && request)
 			first = first_sent(c, tp, now, midstream);
 		if (by_sequence)
-			reached = dir == DIR_SENT ? BPF_CORE_READ(tp, write_seq) : BPF_CORE_READ(tp, copied_seq);
+			reached = dir == DIR_SENT ? TCP_READ(tp, write_seq) : TCP_READ(tp, copied_seq);
 		/* A FIN takes a number, too, once it is received. */
 		if (reached - seq == 1 && dir == DIR_RECEIVED && (BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN))
 			reached = seq;

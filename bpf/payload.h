@@ -47,6 +47,8 @@ static __always_inline void emit_part(struct scratch *s, __u32 captured)
 	__u64 size;
 
 	s->record.captured = captured;
+	/* The compiler knows it is small; the verifier has to be told. */
+	asm volatile("" : "+r"(captured));
 	size = captured & (2 * PART_SIZE - 1);
 	size += sizeof(s->record);
 	ring_output(s, s->ring, &s->record, size);

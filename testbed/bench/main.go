@@ -34,7 +34,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds; each runs every scenario in every mode")
 	flag.DurationVar(&o.duration, "duration", 4*time.Second, "of the load of one scenario in one mode")
 	flag.StringVar(&o.hooks, "hooks", "", "capture backend: sock, sys_exit; empty is automatic")
-	flag.StringVar(&o.compression, "compression", "", "of the exporter: gzip, zstd, none; empty is its default")
+	flag.StringVar(&o.compression, "compression", "none", "of the exporter: gzip, zstd, none (the sink is on this machine)")
 	flag.StringVar(&o.scenarios, "scenarios", "nginx,go,bystander", "which to run")
 	flag.StringVar(&o.json, "json", "", "file for the results as JSON")
 	flag.Parse()

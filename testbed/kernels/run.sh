@@ -67,7 +67,7 @@ failed=0
 for version in "${@:-6.1 6.12}"; do
   for v in $version; do
     image=$(kernel "$v") || { failed=1; continue; }
-    timeout 400 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp ${SMP:-2} -m 1024 -nographic -no-reboot \
+    timeout --foreground -k 5 400 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp ${SMP:-2} -m 1024 -nographic -no-reboot \
       -kernel "$image" -initrd "$build/initramfs.gz" -append "console=ttyS0 quiet panic=-1" </dev/null >"$build/$v.log" 2>&1 || true
     if grep -q "CAPTURE OK" "$build/$v.log"; then
       echo "kernel $v ($(sed -n 's/.*KERNEL //p' "$build/$v.log" | tr -d '\r')): ok"

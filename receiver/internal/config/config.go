@@ -247,9 +247,9 @@ func Default() *Config {
 		},
 		Limits: Limits{
 			MaxConnections:     65536,
-			RingBufferSize:     16 << 20,
+			RingBufferSize:     8 << 20,
 			MaxSeriesPerMetric: 2000,
-			SpansPerBatch:      1024,
+			SpansPerBatch:      4096,
 			QueueSize:          64,
 			MaxPayload:         MaxPayload,
 		},

@@ -3,8 +3,6 @@
 package http1
 
 import (
-	"math/bits"
-
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
 )
 
@@ -15,10 +13,10 @@ const (
 	// copied generously. Responses mostly are body; a cut response head still
 	// has the status.
 	requestWindow     = 16 << 10
-	minResponseWindow = 1 << 10
+	minResponseWindow = 256
 	maxWindow         = 64 << 10
 	// cutHead is how long a head is taken to be that was cut.
-	cutHead = 16 << 10
+	cutHead = 25 << 10
 	// after covers a chunk's size line, or the end of a chunked body.
 	after = 64
 )
@@ -29,8 +27,8 @@ func (p *parser) grow() {
 		return
 	}
 	var w [2]uint32
-	w[p.direction] = window(p.req.largest, requestWindow)
-	w[p.direction.Other()] = window(p.resp.largest, minResponseWindow)
+	w[p.direction] = max(requestWindow, headroom(p.req.largest))
+	w[p.direction.Other()] = max(minResponseWindow, headroom(p.resp.largest))
 	p.window = protocol.Window{
 		Sent:     w[protocol.Sent],
 		Received: w[protocol.Received],
@@ -38,9 +36,11 @@ func (p *parser) grow() {
 	}
 }
 
-// window is the power of two that covers two heads, at least least.
-func window(head int, least uint32) uint32 {
-	return min(maxWindow, max(least, uint32(1)<<bits.Len(uint(max(2*head, 2)-1))))
+// headroom is the window for heads of up to that size and somewhat larger ones,
+// in steps, so that it changes rarely.
+func headroom(head int) uint32 {
+	const step = 128
+	return min(maxWindow, uint32((head+head/4+step+step-1)/step*step))
 }
 
 // widen asks for everything: with pipelining a head can be anywhere.
