@@ -106,7 +106,8 @@ static __always_inline bool conn_init(struct conn *c, struct sock *sk)
 	/* Dense over all CPUs, for ids index the policy slots. */
 	s->connections++;
 	c->id = s->connections * cpus + bpf_get_smp_processor_id();
-	c->ring = s->connections & ring_mask;
+	/* Processes stay on their CPUs more or less: rings nobody else writes to are faster. */
+	c->ring = bpf_get_smp_processor_id() & ring_mask;
 	return true;
 }
 
