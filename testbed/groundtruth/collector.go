@@ -182,7 +182,6 @@ func StartCollector(o CollectorOptions) (*Collector, error) {
 	}
 	c := &Collector{telemetry: port, done: make(chan struct{}), log: &logBuffer{}, logFile: logFile}
 	c.cmd = exec.Command(binary, "--config", path)
-	c.cmd.Env = append([]string{"GOGC=200"}, os.Environ()...) // as distribution/ runs it
 	c.cmd.Stdout = io.MultiWriter(logFile, c.log)
 	c.cmd.Stderr = c.cmd.Stdout
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -125,12 +125,38 @@ func (b Backend) choose() (Backend, error) {
 	}
 }
 
-var kernelTypes = sync.OnceValues(btf.LoadKernelSpec)
+// kernelTypes caches the kernel's type information while programs are loaded;
+// forget frees it, some 10 MB once decoded.
+var kernelTypes typeCache
+
+type typeCache struct {
+	mu   sync.Mutex
+	spec *btf.Spec
+}
+
+func (c *typeCache) load() (*btf.Spec, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.spec == nil {
+		spec, err := btf.LoadKernelSpec()
+		if err != nil {
+			return nil, err
+		}
+		c.spec = spec
+	}
+	return c.spec, nil
+}
+
+func (c *typeCache) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.spec = nil
+}
 
 // tracepoint gives the parameters of a raw tracepoint, without the leading
 // context; nil if the kernel does not have it.
 func tracepoint(name string) []btf.FuncParam {
-	spec, err := kernelTypes()
+	spec, err := kernelTypes.load()
 	if err != nil {
 		return nil
 	}

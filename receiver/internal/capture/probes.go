@@ -57,6 +57,7 @@ func Load(o Options) (*Probes, error) {
 	if err := CheckHost(); err != nil {
 		return nil, err
 	}
+	defer kernelTypes.forget()
 	backend, err := o.Hooks.choose()
 	if err != nil {
 		return nil, err

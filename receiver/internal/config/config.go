@@ -247,9 +247,9 @@ func Default() *Config {
 		},
 		Limits: Limits{
 			MaxConnections:     65536,
-			RingBufferSize:     8 << 20,
+			RingBufferSize:     4 << 20,
 			MaxSeriesPerMetric: 2000,
-			SpansPerBatch:      4096,
+			SpansPerBatch:      2048,
 			QueueSize:          64,
 			MaxPayload:         MaxPayload,
 		},
