@@ -288,7 +288,7 @@ static __always_inline void postpone(struct scratch *s, struct sock *sk, int dir
  * cut off: the end of that microsecond is taken, so that a request never seems
  * to begin before the response that was read just before it.
  */
-static __always_inline __u64 first_sent(struct conn *c, struct tcp_sock *tp, __u64 now, bool midstream)
+static __always_inline __u64 first_sent(struct conn *c, struct tcp_sock *tp, __u32 len, __u64 now, bool midstream)
 {
 	__u64 first = TCP_READ(tp, first_tx_mstamp) * 1000 + 999;
 
@@ -296,7 +296,7 @@ static __always_inline __u64 first_sent(struct conn *c, struct tcp_sock *tp, __u
 	if (first < c->sent_time || (midstream && !c->sent_time))
 		return now;
 	/* Nothing of this call has left yet (MSG_MORE, a closed window)? */
-	if ((__s32)(TCP_READ(tp, snd_nxt) - c->seq[DIR_SENT]) <= 0)
+	if (TCP_READ(tp, write_seq) - TCP_READ(tp, snd_nxt) >= len)
 		return now;
 	return first < now ? first : now;
 }
@@ -336,24 +336,26 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 	first = now;
 	if (c->plain_tcp) {
 		struct tcp_sock *tp = tcp_sock_of(sk);
-		__u32 seq = c->seq[dir] + len, reached = seq;
+		__u32 expected = c->seq[dir] + len, reached = expected;
 
 		if (!tp)
 			return;
 		if (dir == DIR_SENT && request)
-			first = first_sent(c, tp, now, midstream);
+			first = first_sent(c, tp, len, now, midstream);
 		if (by_sequence)
 			reached = dir == DIR_SENT ? TCP_READ(tp, write_seq) : TCP_READ(tp, copied_seq);
 		/* A FIN takes a number, too, once it is received. */
-		if (reached - seq == 1 && dir == DIR_RECEIVED && (BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN))
-			reached = seq;
-		/* More than expected went by: bytes no hook saw. */
-		if (reached - seq < (1U << 31))
-			start += reached - seq;
-		else
-			reached = seq;
-		if (reached != seq && dir == DIR_RECEIVED && !(c->stale & 1 << dir))
-			splice_seen = 1;
+		if (reached - expected == 1 && dir == DIR_RECEIVED && (BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN))
+			reached = expected;
+		/*
+		 * More than expected went by: bytes no hook saw. (Less: another
+		 * thread's call was reported first, and counted these.)
+		 */
+		if (reached - expected < (1U << 31)) {
+			start += reached - expected;
+			if (reached != expected && dir == DIR_RECEIVED && !(c->stale & 1 << dir))
+				splice_seen = 1;
+		}
 		c->stale &= ~(1 << dir);
 		c->seq[dir] = reached;
 	}

@@ -8,8 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -133,7 +131,6 @@ func (s *suite) runAll(o groundtruth.CollectorOptions) {
 	if pattern := os.Getenv("E2E_CASES"); pattern != "" {
 		only = regexp.MustCompile(pattern)
 	}
-	before := retransmissions()
 	failed := make(map[string]error)
 	after := make(map[string]func() error)
 	var selected []*workload
@@ -184,7 +181,6 @@ func (s *suite) runAll(o groundtruth.CollectorOptions) {
 	}
 	report := s.settle()
 	s.publish(report)
-	s.forgiveRetransmitted(report, retransmissions()-before)
 	for _, c := range selected {
 		s.t.Run(c.name, func(t *testing.T) {
 			require.NoError(t, failed[c.name], "the workload itself")
@@ -201,47 +197,6 @@ func (s *suite) runAll(o groundtruth.CollectorOptions) {
 			s.t.Errorf("%s:\n%s", n, r.Details(10))
 		}
 	}
-}
-
-// forgiveRetransmitted takes back as many wrong durations of clients as there
-// were retransmissions: a busy machine lets TCP's loss probe send a request's
-// first packet again, and the kernel then keeps the time of the second one
-// (KNOWN_ISSUES.md).
-func (s *suite) forgiveRetransmitted(report *groundtruth.Report, budget int) {
-	for _, name := range report.Names() {
-		c := report.Cases[name]
-		c.Duration = slices.DeleteFunc(c.Duration, func(d string) bool {
-			if budget == 0 || !strings.HasPrefix(d, "client ") {
-				return false
-			}
-			budget--
-			s.t.Logf("%s: TCP retransmitted: %s", name, d)
-			return true
-		})
-	}
-}
-
-// retransmissions is the host's count of segments TCP sent again.
-func retransmissions() int {
-	b, err := os.ReadFile("/proc/net/snmp")
-	if err != nil {
-		return 0
-	}
-	var names []string
-	for line := range strings.Lines(string(b)) {
-		if !strings.HasPrefix(line, "Tcp:") {
-			continue
-		}
-		if names == nil {
-			names = strings.Fields(line)
-			continue
-		}
-		if i := slices.Index(names, "RetransSegs"); i > 0 {
-			n, _ := strconv.Atoi(strings.Fields(line)[i])
-			return n
-		}
-	}
-	return 0
 }
 
 func boolInt(b bool) int {

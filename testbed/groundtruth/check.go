@@ -193,10 +193,11 @@ func Check(book *Book, spans []*Span, tol Tolerances) *Report {
 
 // fillBounds uses what one side knows for the other: a server cannot have
 // received before its client began to send, and a client cannot have had the
-// last byte before the server began to send it.
+// last byte before the server began to send it, nor have begun to send only
+// after the server had read the request.
 func fillBounds(known map[requestKey][]*truth) {
 	for _, side := range known {
-		var start, end int64
+		var start, end, arrived int64
 		for _, t := range side {
 			if t.record.Role == Client && t.record.StartMin != 0 && (start == 0 || t.record.StartMin < start) {
 				start = t.record.StartMin
@@ -204,11 +205,17 @@ func fillBounds(known map[requestKey][]*truth) {
 			if t.record.Role == Server && t.record.EndMin != 0 && (end == 0 || t.record.EndMin < end) {
 				end = t.record.EndMin
 			}
+			if t.record.Role == Server {
+				arrived = max(arrived, t.record.StartMax)
+			}
 		}
 		for _, t := range side {
 			r := t.record
 			if r.Role == Server && r.StartMin < start {
 				r.StartMin = start
+			}
+			if r.Role == Client && r.StartMax == 0 {
+				r.StartMax = arrived
 			}
 			if r.Role == Client && r.EndMin == 0 && !r.Error {
 				r.EndMin = end

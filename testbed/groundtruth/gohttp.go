@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"os"
 	"strconv"
 	"strings"
@@ -131,7 +130,9 @@ func (s *GoServer) handle(w http.ResponseWriter, r *http.Request) {
 			w.(http.Flusher).Flush()
 			time.Sleep(time.Duration(number("chunkdelay", 0)) * time.Microsecond)
 		}
-		rec.EndMin = time.Now().UnixNano() // the last chunk goes out after the handler
+		if r.ProtoAtLeast(1, 1) {
+			rec.EndMin = time.Now().UnixNano() // the last chunk goes out after the handler
+		}
 	default:
 		rec.ResponseBody = int64(size)
 		_, _ = w.Write(make([]byte, size))
@@ -206,16 +207,16 @@ func (t *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	rec.SetURL(req.URL)
 	rec.ServerPort, _ = strconv.Atoi(req.URL.Port())
 	rec.PeerPort = rec.ServerPort
-	var wrote atomic.Int64
-	trace := &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { wrote.Store(time.Now().UnixNano()) }}
+	// net/http's WroteRequest trace comes before the buffer is flushed, so it
+	// is no bound; when the server saw the request is (fillBounds).
 	rec.StartMin = time.Now().UnixNano()
-	res, err := t.base.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+	res, err := t.base.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
 	rec.Status = res.StatusCode
 	finish := func(n int64) {
-		rec.StartMax, rec.EndMax = wrote.Load(), time.Now().UnixNano()
+		rec.EndMax = time.Now().UnixNano()
 		rec.ResponseBody = n
 		t.book.Add(rec)
 	}
