@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -42,11 +43,12 @@ type Probes struct {
 	Rings    []*Ring
 	Policies *Policies
 
+	mu     sync.Mutex // links, epoch
 	coll   *ebpf.Collection
 	rings  []*ebpf.Map
 	links  []link.Link
 	epoch  uint32
-	splice bool // recv_splice was attached
+	splice bool // recv_splice was attached, or must not be
 }
 
 const spliceProgram = "recv_splice"
@@ -191,8 +193,10 @@ func (p *Probes) enable(v uint32) error {
 
 // AttachWhenSeen attaches the hook that splice() out of sockets needs, once
 // somebody has been seen to do that. It is meant to be called often and costs
-// nothing; not safe for concurrent use.
+// nothing.
 func (p *Probes) AttachWhenSeen() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	prog := p.coll.Programs[spliceProgram]
 	if prog == nil || p.splice {
 		return nil
@@ -212,6 +216,9 @@ func (p *Probes) AttachWhenSeen() error {
 
 // Detach ends the capture; what is in the rings can still be drained.
 func (p *Probes) Detach() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.splice = true // nothing is attached any more
 	if p.coll != nil {
 		_ = p.enable(0) // detaching does the same, one by one
 	}
@@ -267,6 +274,8 @@ func (p *Probes) ForgetProcess(pid uint32) error {
 
 // newEpoch makes connections ask for their process's verdict again.
 func (p *Probes) newEpoch() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.epoch++
 	if err := p.coll.Variables["verdict_epoch"].Set(p.epoch); err != nil {
 		return fmt.Errorf("set verdict epoch: %w", err)

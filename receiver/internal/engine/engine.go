@@ -58,6 +58,7 @@ type Engine struct {
 	processes  *workload.Registry
 	selection  *selection
 	clock      *spans.Clock
+	sampler    *sampling.Sampler
 	metrics    *red.Aggregator
 	protocols  []protocol.Protocol
 	shards     []*shard
@@ -109,6 +110,7 @@ func (e *Engine) start() error {
 		return err
 	}
 	e.selection.set = e.probes.SetProcess
+	e.selection.invalidate = e.processes.Invalidate
 	e.selection.scan()
 
 	limit := max(c.Limits.MaxConnections/len(e.probes.Rings), 1)
@@ -152,6 +154,9 @@ func (e *Engine) build() error {
 	if e.protocols, err = protocols(c); err != nil {
 		return err
 	}
+	if e.sampler, err = c.Sampler.Compile(); err != nil {
+		return err
+	}
 	e.clock = spans.NewClock()
 	e.identities = capture.NewIdentities()
 	e.processes = workload.NewRegistry(workload.Options{
@@ -179,14 +184,7 @@ func (e *Engine) builder() *spans.Builder {
 	if e.settings.Traces == nil {
 		return nil
 	}
-	c := e.settings.Config.Sampler
-	// Validated with the configuration.
-	sampler, err := sampling.New("sampler", string(c.Name), c.Arg)
-	if err != nil {
-		e.settings.Logger.Error("sampler is not usable, keeping every trace", zap.Error(err))
-		sampler = nil
-	}
-	return spans.NewBuilder(spans.Options{Clock: e.clock, Sampler: sampler, Version: e.settings.Version})
+	return spans.NewBuilder(spans.Options{Clock: e.clock, Sampler: e.sampler, Version: e.settings.Version})
 }
 
 // collect sends metrics every interval.

@@ -24,6 +24,8 @@ type selection struct {
 	scanner *discovery.Scanner
 	logger  *zap.Logger
 	set     func(pid uint32, v capture.Verdict) error
+	// invalidate makes the workload of a process be looked up anew.
+	invalidate func(pid uint32)
 	// hurry makes the reader of process records look now.
 	hurry func()
 	// any: every process gets the default verdict; there is nothing to do.
@@ -44,7 +46,7 @@ type verdict struct {
 const exitGrace = 10 * time.Second
 
 func newSelection(c config.Discovery, logger *zap.Logger) (*selection, error) {
-	matcher, err := discovery.Compile(rules(c.Include), rules(c.Exclude))
+	matcher, err := c.Compile()
 	if err != nil {
 		return nil, err
 	}
@@ -52,20 +54,9 @@ func newSelection(c config.Discovery, logger *zap.Logger) (*selection, error) {
 		matcher:  matcher,
 		scanner:  discovery.NewScanner("/proc"),
 		logger:   logger,
-		any:      len(c.Include) == 0 && len(c.Exclude) == 0,
+		any:      matcher.Trivial(),
 		verdicts: map[uint32]verdict{},
 	}, nil
-}
-
-func rules(from []config.Rule) []discovery.Rule {
-	to := make([]discovery.Rule, len(from))
-	for i, r := range from {
-		to[i] = discovery.Rule{
-			Exe: r.Exe, Cmdline: r.Cmdline, OpenPorts: r.OpenPorts, PIDs: r.PIDs, Environment: r.Environment,
-			ServiceName: r.ServiceName, ServiceNamespace: r.ServiceNamespace,
-		}
-	}
-	return to
 }
 
 // scan judges every process there is.
@@ -74,7 +65,7 @@ func (s *selection) scan() {
 		return
 	}
 	for _, pid := range discovery.Scan("/proc") {
-		s.examine(pid, "")
+		s.examine(pid, "", false)
 	}
 }
 
@@ -86,11 +77,18 @@ func (s *selection) rescan() {
 	}
 }
 
-// examine judges one process and tells the kernel. file is what it executed, if
-// that is known, in case it is gone already.
-func (s *selection) examine(pid uint32, file string) {
+// executed is told that a process runs another program now: file, in case it is
+// gone already. The kernel watches it until it is judged.
+func (s *selection) executed(pid uint32, file string) {
 	s.generation.Add(1)
-	if s.any || pid == uint32(os.Getpid()) {
+	if !s.any {
+		s.examine(pid, file, true)
+	}
+}
+
+// examine judges one process and tells the kernel, if it is news.
+func (s *selection) examine(pid uint32, file string, news bool) {
+	if pid == uint32(os.Getpid()) {
 		return
 	}
 	process := s.scanner.Process(pid)
@@ -98,7 +96,15 @@ func (s *selection) examine(pid uint32, file string) {
 		process.Exe = file
 	}
 	selected := s.matcher.Match(process).Selected
+	before, known := s.verdict(pid)
 	s.record(pid, selected)
+	if known && before == selected && !news {
+		return
+	}
+	s.generation.Add(1)
+	if known {
+		s.invalidate(pid) // a rule may name it now
+	}
 	v := capture.VerdictIgnored
 	if selected {
 		v = capture.VerdictSelected
@@ -159,7 +165,7 @@ func (s *selection) allows(pid uint32, first bool) bool {
 			}
 		}
 	}
-	s.examine(pid, "")
+	s.examine(pid, "", false)
 	selected, _ := s.verdict(pid)
 	return selected
 }

@@ -186,7 +186,7 @@ func (s *shard) record(b []byte) {
 	case capture.KindExec:
 		if p := capture.AsProcess(b); p != nil {
 			s.engine.processes.Exec(p.Tgid, p.Name())
-			s.engine.selection.examine(p.Tgid, p.File())
+			s.engine.selection.executed(p.Tgid, p.File())
 		}
 	case capture.KindExit:
 		if p := capture.AsProcess(b); p != nil {
