@@ -39,7 +39,7 @@ func TestSelection(t *testing.T) {
 		time.Sleep(20 * time.Millisecond) // it may still be us, before execve
 		return uint32(c.Process.Pid)
 	}
-	wanted, other := start("sleep", "60"), start("cat", "/dev/zero")
+	wanted, other := start("sleep", "60"), start("tail", "-f", "/dev/null")
 	s.scan()
 	require.Equal(t, []capture.Verdict{capture.VerdictSelected}, told[wanted])
 	require.Equal(t, []capture.Verdict{capture.VerdictIgnored}, told[other])
@@ -59,7 +59,7 @@ func TestSelection(t *testing.T) {
 	require.True(t, s.allows(gone, true), "its last segments may still come")
 
 	// Not judged yet, and the record of its start is in another reader's ring.
-	late := start("cat", "/dev/zero")
+	late := start("tail", "-f", "/dev/null")
 	require.False(t, s.allows(late, false))
 	require.Equal(t, 1, hurried)
 
