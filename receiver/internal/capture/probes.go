@@ -5,7 +5,6 @@
 package capture
 
 import (
-	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -259,15 +258,6 @@ const (
 func (p *Probes) SetProcess(pid uint32, v Verdict) error {
 	if err := p.coll.Maps["processes"].Put(pid, uint32(v)); err != nil {
 		return fmt.Errorf("set verdict for process %d: %w", pid, err)
-	}
-	return p.newEpoch()
-}
-
-// ForgetProcess returns a process to the default verdict.
-func (p *Probes) ForgetProcess(pid uint32) error {
-	err := p.coll.Maps["processes"].Delete(pid)
-	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		return fmt.Errorf("forget process %d: %w", pid, err)
 	}
 	return p.newEpoch()
 }

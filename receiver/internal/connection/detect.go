@@ -67,14 +67,13 @@ func (t *Tracker) ignore(c *conn) {
 
 // accept makes the parser and lets it have what has waited.
 func (t *Tracker) accept(c *conn, index int, requests protocol.Direction, s *protocol.Segment) {
-	if c.state == ignored {
+	was := c.state
+	c.state = parsing
+	if was == ignored {
 		// Let the kernel send all of it again.
 		s.Lost = 0
-		c.state = parsing
 		t.applyPolicy(c)
 	}
-	c.state = parsing
-	c.index = index
 	c.parser = t.protocols[index].New(protocol.Host{
 		Connection: &c.Connection,
 		Sink:       &t.sinks[index],

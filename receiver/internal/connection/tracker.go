@@ -90,7 +90,6 @@ type conn struct {
 	lastTime   uint64
 	endedTime  uint64
 	parser     protocol.Parser
-	index      int // of the protocol
 	window     protocol.Window
 	evidence   [2][]byte
 	pending    []pendingSegment
@@ -155,9 +154,9 @@ func (t *Tracker) Open(o *Opening) {
 		lastTime:   o.Time,
 		window:     protocol.DefaultWindow,
 	}
-	// Clears a request to announce, if that is what brought this about.
-	w := protocol.DefaultWindow
 	if o.Midstream {
+		// Clears a request to announce, if that is what brought this about.
+		w := protocol.DefaultWindow
 		t.policies.Capture(o.Connection.ID, w.Received, w.Sent, w.After)
 	}
 }

@@ -258,17 +258,17 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 		e.readers.Wait()
 		close(done)
 	}()
+	var err error
 	select {
 	case <-done:
 	case <-ctx.Done():
+		err = errors.Join(ctx.Err(), errors.New("flush what was captured"))
 		// Readers never block, so this is a matter of milliseconds; the
 		// memory they read has to outlive them.
 		<-done
-		e.finish()
-		return errors.Join(ctx.Err(), errors.New("flush what was captured"))
 	}
 	e.finish()
-	return nil
+	return err
 }
 
 // finish is the part of Shutdown behind the readers.

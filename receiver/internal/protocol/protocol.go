@@ -11,8 +11,6 @@ import (
 	"errors"
 	"math/rand/v2"
 
-	"go.opentelemetry.io/collector/pdata/pcommon"
-
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/intern"
 )
@@ -164,12 +162,6 @@ func NewIdentity() exchange.Identity {
 	put64(id.TraceID[:8], rand.Uint64())
 	put64(id.TraceID[8:], rand.Uint64()|1)
 	put64(id.SpanID[:], rand.Uint64()|1)
-	return id
-}
-
-// NewSpanID makes a span id in user space.
-func NewSpanID() (id pcommon.SpanID) {
-	put64(id[:], rand.Uint64()|1)
 	return id
 }
 
