@@ -28,6 +28,7 @@ char LICENSE[] SEC("license")
 const enum record_kind unused_record_kind = 0;
 const enum direction unused_direction = 0;
 const enum record_flags unused_record_flags = 0;
+const enum parent_method unused_parent_method = 0;
 const enum policy_flags unused_policy_flags = 0;
 const enum process_verdict unused_process_verdict = 0;
 const enum counter unused_counter = 0;
@@ -475,6 +476,19 @@ int BPF_PROG(uring_complete_res, struct io_ring_ctx *ring, struct io_kiocb *req,
 	return 0;
 }
 
+/* A process connects; the only change of state that happens in its own context for certain. */
+static __always_inline void on_connect(struct sock *sk)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	struct conn *c;
+
+	if (!selected(id >> 32) || !runtime_of(id >> 32))
+		return;
+	c = conn_by_address ? conn_by_hash(sk, true) : conn_by_storage(sk, true);
+	if (c && c->id)
+		connection_made(c, bpf_get_current_task_btf());
+}
+
 /*
  * This side shuts its direction down, by shutdown or close. Runs in any
  * context, so nothing here may ask who is current.
@@ -485,7 +499,13 @@ int BPF_PROG(sock_state, struct sock *sk, int oldstate, int newstate)
 	struct segment_record r;
 	struct conn *c;
 
-	if (!enabled || (newstate != TCP_CLOSE && newstate != TCP_FIN_WAIT1 && newstate != TCP_LAST_ACK))
+	if (!enabled)
+		return 0;
+	if (newstate == TCP_SYN_SENT) {
+		on_connect(sk);
+		return 0;
+	}
+	if (newstate != TCP_CLOSE && newstate != TCP_FIN_WAIT1 && newstate != TCP_LAST_ACK)
 		return 0;
 	c = conn_by_address ? conn_by_hash(sk, false) : conn_by_storage(sk, false);
 	if (!c || !c->id)
@@ -555,6 +575,7 @@ SEC("tp_btf/sched_process_fork")
 int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
 {
 	__u32 from = parent->tgid, to = child->tgid, *verdict, v;
+	struct runtime *rt, copy;
 
 	if (from == to)
 		return 0;
@@ -562,6 +583,11 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	if (verdict) {
 		v = *verdict;
 		bpf_map_update_elem(&processes, &to, &v, BPF_ANY);
+	}
+	rt = runtime_of(from);
+	if (rt) {
+		copy = *rt;
+		bpf_map_update_elem(&runtimes, &to, &copy, BPF_ANY);
 	}
 	return 0;
 }
@@ -575,6 +601,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 {
 	__u32 tgid = task->tgid, v = PROCESS_SELECTED;
 
+	bpf_map_delete_elem(&runtimes, &tgid);
 	if (!default_selected)
 		bpf_map_update_elem(&processes, &tgid, &v, BPF_ANY);
 	emit_process(RECORD_EXEC, tgid, bprm->filename);
@@ -590,6 +617,7 @@ int BPF_PROG(process_exit, struct task_struct *task)
 	if (task->signal->live.counter != 0)
 		return 0;
 	bpf_map_delete_elem(&processes, &tgid);
+	bpf_map_delete_elem(&runtimes, &tgid);
 	emit_process(RECORD_EXIT, tgid, NULL);
 	return 0;
 }

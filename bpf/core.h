@@ -12,6 +12,7 @@
 
 #include "maps.h"
 #include "payload.h"
+#include "causality.h"
 
 /*
  * The seed of the ids of the request that starts here: unique on this host.
@@ -32,13 +33,6 @@ static __always_inline bool selected(__u32 tgid)
 		return *verdict == PROCESS_SELECTED;
 	return default_selected;
 }
-
-/*
- * Reads a field of a tcp_sock: directly where the socket is a trusted pointer
- * (a load), else through the helper (some 6 ns). The constant decides at load
- * time; the verifier removes the other branch.
- */
-#define TCP_READ(tp, field) (conn_by_address ? BPF_CORE_READ(tp, field) : (tp)->field)
 
 static __always_inline struct tcp_sock *tcp_sock_of(struct sock *sk)
 {
@@ -122,9 +116,14 @@ static __always_inline void conn_start(struct conn *c, struct sock *sk, int dir,
 		return;
 	c->seq[DIR_RECEIVED] = BPF_CORE_READ(tp, copied_seq);
 	c->seq[DIR_SENT] = BPF_CORE_READ(tp, write_seq);
+	c->isn[DIR_RECEIVED] = BPF_CORE_READ(tp, rcv_nxt) - (__u32)BPF_CORE_READ(tp, bytes_received);
+	c->isn[DIR_SENT] = BPF_CORE_READ(tp, snd_una) - (__u32)BPF_CORE_READ(tp, bytes_acked);
 	/* SYN and FIN count one each in sequence space; hence the slack. */
-	consumed = c->seq[DIR_RECEIVED] - (BPF_CORE_READ(tp, rcv_nxt) - (__u32)BPF_CORE_READ(tp, bytes_received));
-	sent = c->seq[DIR_SENT] - (BPF_CORE_READ(tp, snd_una) - (__u32)BPF_CORE_READ(tp, bytes_acked));
+	consumed = c->seq[DIR_RECEIVED] - c->isn[DIR_RECEIVED];
+	sent = c->seq[DIR_SENT] - c->isn[DIR_SENT];
+	/* Who connects has had its SYN acknowledged. */
+	if (c->role == ROLE_CLIENT)
+		c->isn[DIR_SENT]++;
 	if (dir == DIR_RECEIVED)
 		*midstream = consumed > len + 1 || (sent > 1 && sent < (1U << 31));
 	else
@@ -311,7 +310,9 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 {
 	struct scratch *s;
 	struct policy *p;
+	struct task_struct *task = bpf_get_current_task_btf();
 	bool midstream = false, turn, request;
+	struct tcp_sock *tp = NULL;
 	__u32 want, window, after;
 	__u64 now, start, first;
 
@@ -335,9 +336,9 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 	start = c->offset[dir];
 	first = now;
 	if (c->plain_tcp) {
-		struct tcp_sock *tp = tcp_sock_of(sk);
 		__u32 expected = c->seq[dir] + len, reached = expected;
 
+		tp = tcp_sock_of(sk);
 		if (!tp)
 			return;
 		if (dir == DIR_SENT && request)
@@ -386,7 +387,7 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 
 	s->record.kind = RECORD_SEGMENT;
 	s->record.dir = dir;
-	s->record.flags = 0;
+	s->record.method = METHOD_NONE;
 	s->record.tail_len = 0;
 	s->record.len = len;
 	s->record.conn = c->id;
@@ -396,7 +397,35 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 	s->record.tgid = id >> 32;
 	s->record.tid = (__u32)id;
 	s->record.identity = request ? make_identity(s) : 0;
+	s->record.parent = 0;
+	s->record.trace = s->record.identity;
+	s->record.peer = 0;
+	s->record.queue_time = NOT_MEASURED;
+	s->record.rtt = 0;
+	s->record.retransmits = 0;
+	s->record.thread_cpu = NOT_MEASURED;
+	s->record.runqueue = NOT_MEASURED;
 	s->ring = c->ring;
+	if (dir == DIR_RECEIVED) {
+		if (c->role == ROLE_SERVER) {
+			if (request)
+				request_arrived(s, c, sk, tp, task, start, len, now);
+			else
+				request_continued(c, task, c->turn_captured - want);
+		} else if (c->role == ROLE_CLIENT) {
+			if (turn)
+				response_arrived(s, c, task);
+			measure(s, c, tp, task, now);
+		}
+	} else {
+		if (c->role == ROLE_SERVER) {
+			if (turn)
+				response_left(s, c, task);
+			measure(s, c, tp, task, now);
+		} else if (c->role == ROLE_CLIENT && request) {
+			request_left(s, c, sk, tp, task, start, len);
+		}
+	}
 
 	if (b->kind == BUFFER_LATER)
 		postpone(s, sk, dir, want);

@@ -32,6 +32,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
 	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_RINGBUF = 27,
+	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
 
 enum {
@@ -46,6 +47,7 @@ enum {
 
 enum {
 	BPF_SK_STORAGE_GET_F_CREATE = 1,
+	BPF_LOCAL_STORAGE_GET_F_CREATE = 1,
 };
 
 enum {
@@ -62,11 +64,10 @@ enum {
 #define IPPROTO_MPTCP 262
 
 /* include/net/tcp_states.h */
-#define TCP_ESTABLISHED 1
+#define TCP_SYN_SENT 2
 #define TCP_FIN_WAIT1 4
 #define TCP_CLOSE 7
 #define TCP_LAST_ACK 9
-#define TCP_LISTEN 10
 
 /* include/net/sock.h */
 #define RCV_SHUTDOWN 1
@@ -131,7 +132,17 @@ struct sock {
 	struct socket *sk_socket;
 };
 
+struct inet_connection_sock {
+	struct {
+		__u32 lrcvtime;
+	} icsk_ack;
+};
+
 struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+	__u32 srtt_us;
+	__u32 total_retrans;
+	__u64 tcp_mstamp;
 	__u32 snd_nxt;
 	__u32 write_seq;
 	__u32 copied_seq;
@@ -190,8 +201,29 @@ struct signal_struct {
 	atomic_t live;
 };
 
+struct sched_entity {
+	__u64 exec_start;
+	__u64 sum_exec_runtime;
+};
+
+struct sched_info {
+	unsigned long long run_delay;
+};
+
+#if defined(__TARGET_ARCH_x86)
+struct thread_struct {
+	unsigned long fsbase;
+};
+#endif
+
 struct task_struct {
 	unsigned int flags;
+	struct sched_entity se;
+	struct sched_info sched_info;
+	unsigned long nvcsw;
+#if defined(__TARGET_ARCH_x86)
+	struct thread_struct thread;
+#endif
 	int pid;
 	int tgid;
 	struct files_struct *files;
@@ -232,6 +264,7 @@ struct io_ring_ctx;
 
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
+	unsigned long r14;
 	unsigned long r10;
 	unsigned long r9;
 	unsigned long r8;
@@ -240,10 +273,12 @@ struct pt_regs {
 	unsigned long di;
 	unsigned long orig_ax;
 	unsigned long cs;
+	unsigned long sp;
 };
 #elif defined(__TARGET_ARCH_arm64)
 struct pt_regs {
 	__u64 regs[31];
+	__u64 sp;
 	__u64 pstate;
 	__u64 orig_x0;
 	__s32 syscallno;

@@ -3,6 +3,7 @@
 #define OTELCOL_EBPF_MAPS_H
 
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
 
 #include "record.h"
 
@@ -20,6 +21,13 @@ const volatile __u32 default_after = 64;        /* as policy.after */
 const volatile __u32 capture_max = CAPTURE_MAX; /* bytes of one call; limits.max_payload */
 const volatile __u32 cpus = 1;                  /* possible CPUs */
 const volatile __u32 conn_by_address = 0;       /* state lives in conn_hash (sys_exit backend) */
+
+/* A request being served, by its identity and the slot in `requests` that has the rest. */
+struct context {
+	__u64 seed;
+	__u32 slot;
+	__u32 method; /* enum parent_method */
+};
 
 /* State of one socket endpoint. Written by the data hooks only. */
 struct conn {
@@ -45,8 +53,113 @@ struct conn {
 	__u32 mmsg_tid;
 	__u32 mmsg_index;
 	__u32 mmsg_len;
-	__u32 pad2;
+	__u32 requests; /* client: one was sent */
+	/* Server: the request being served. Client: for which one the last was sent, or it was opened. */
+	struct context current;
+	__u64 seed;    /* client: of the last request */
+	__u64 channel; /* client, Go: where who asked for it was about to wait */
+	__u32 isn[2];  /* initial sequence numbers, by direction */
+	/* As of the request's beginning: */
+	__u32 start_retransmits;
+	__u32 start_tid; /* 0 if no single thread serves it */
+	__u64 start_cpu;
+	__u64 start_runqueue;
 };
+
+enum request_state {
+	REQUEST_ACTIVE = 1,
+	REQUEST_ANSWERED = 2, /* the response has begun */
+};
+
+/* The request a server's connection is serving, in the slot connection id % REQUEST_SLOTS. */
+struct request {
+	__u64 seed;   /* its identity */
+	__u64 trace;  /* identity of the first request of the trace */
+	__u64 parent; /* identity of the client's request it is the other end of, or 0 */
+	__u64 state;  /* enum request_state */
+};
+
+#define REQUEST_SLOTS 65536
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, REQUEST_SLOTS);
+	__type(key, __u32);
+	__type(value, struct request);
+} requests SEC(".maps");
+
+/*
+ * What is known about how a process works, by tgid. Written by Go; without an
+ * entry the process's threads are nobody's. Go's structs are at offsets that
+ * depend on its version (receiver/internal/runtimes).
+ */
+struct runtime {
+	__u16 g_goid; /* not 0: a Go program */
+	__u16 g_parent;
+	__u16 g_stack_hi;
+	__u8 event_loop; /* its threads serve several requests at once; also found out here */
+	__u8 pad;
+	__u16 chan_recvq; /* first of runtime.hchan.recvq, from the channel */
+	__u16 sudog_c;    /* runtime.sudog.c; its g comes first */
+	__s32 tls_g;      /* of the g, from the thread pointer; 0: it is in a register */
+	/* Words from the end of a stack where net/http keeps a channel (waiting_goroutine). */
+	__u16 frame_place;
+	__u16 frame_votes;
+	/* Event loops: responses that were, and were not, the answer to what was read last. */
+	__u32 right;
+	__u32 wrong;
+};
+
+#define FRAME_ELECTED 32
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, __u32);
+	__type(value, struct runtime);
+} runtimes SEC(".maps");
+
+/* What a thread works on. */
+struct unit {
+	struct context current;
+	__u64 switches; /* its voluntary context switches by then */
+	__u64 borrowed; /* it only read a response for it */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct unit);
+} units SEC(".maps");
+
+/* What a goroutine works on, by tgid << 32 | goid. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct context);
+} goroutines SEC(".maps");
+
+/* What both ends of a connection say of the request that began last. */
+struct join {
+	__u64 client_seed;
+	__u64 client_trace;
+	__u64 server_seed;
+	__u64 barrier;
+	__u32 client_position;
+	__u32 server_position;
+	__u32 server_slot;
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536); /* limits.max_connections, set by Go */
+	__type(key, __u64);
+	__type(value, struct join);
+} joins SEC(".maps");
 
 struct pending_key {
 	__u64 sk;
@@ -138,6 +251,8 @@ struct scratch {
 	__u32 records;
 	struct conn conn;       /* a connection being made (kernel stacks are small) */
 	struct pending pending; /* a segment being put off */
+	struct context found;   /* by waiting_goroutine */
+	__u64 channel;          /* where somebody should have waited */
 	/* Walk over an iovec array; kept here so that loop states stay equal. */
 	__u64 iov;
 	__u64 base, prev_base;
@@ -166,8 +281,19 @@ __u32 enabled = 0;
 /* Set by the probes when splice() is seen to move socket bytes: Go attaches recv_splice then. */
 __u32 splice_seen = 0;
 
+/* Two readings of the clocks at the same moment, to tell the length of a tick. */
+__u64 clock_base = 0;
+__u64 jiffies_base = 0;
+
 /* Counted up by Go whenever it changes a verdict. */
 __u32 verdict_epoch = 1;
+
+/*
+ * Reads a field of a tcp_sock: directly where the socket is a trusted pointer
+ * (a load), else through the helper (some 6 ns). The constant decides at load
+ * time; the verifier removes the other branch.
+ */
+#define TCP_READ(tp, field) (conn_by_address ? BPF_CORE_READ(tp, field) : (tp)->field)
 
 static __always_inline void count(__u32 which, __u64 n)
 {

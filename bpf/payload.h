@@ -60,10 +60,6 @@ static __always_inline void flush_part(struct scratch *s, bool last)
 	__u32 part = last ? s->to_report : s->fill;
 
 	s->record.len = part;
-	if (last)
-		s->record.flags &= ~FLAG_MORE;
-	else
-		s->record.flags |= FLAG_MORE;
 	emit_part(s, s->fill);
 	s->to_report -= part;
 	s->record.offset += part;

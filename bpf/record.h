@@ -36,13 +36,35 @@ enum record_kind {
 
 enum record_flags {
 	FLAG_MIDSTREAM = 1 << 0, /* open: bytes had moved before we looked */
-	FLAG_MORE = 1 << 1,      /* segment: the same call's next part follows */
 };
+
+/*
+ * How the request that a request was made for was found. From METHOD_LINKS on
+ * the evidence is not enough for a parent.
+ */
+enum parent_method {
+	METHOD_NONE = 0,
+	METHOD_CONNECTION = 1,        /* both ends of the connection are on this node */
+	METHOD_TCP_OPTION = 2,        /* the caller's node said so in a TCP option */
+	METHOD_THREAD = 3,            /* the thread is serving it */
+	METHOD_GOROUTINE = 4,         /* the goroutine is */
+	METHOD_PARENT_GOROUTINE = 5,  /* the goroutine that started this one is */
+	METHOD_WAITING_GOROUTINE = 6, /* the goroutine that waits for the connection's write loop is */
+	METHOD_EVENT_LOOP = 7,        /* the event loop is working on what it read last */
+	METHOD_CONNECT = 8,           /* the connection was opened for it */
+	METHOD_WAKEUP = 9,            /* the thread serving it woke this one up */
+	METHOD_LINKS = 10,
+	METHOD_AFTER_RESPONSE = 10, /* its response had begun before this request was made */
+	METHOD_AMBIGUOUS = 11,      /* the event loop serves several, in an order that is not known */
+};
+
+/* thread_cpu and runqueue of a segment for which they make no sense. */
+#define NOT_MEASURED 0xffffffff
 
 struct segment_record {
 	__u8 kind;
 	__u8 dir;
-	__u8 flags;
+	__u8 method;   /* enum parent_method */
 	__u8 tail_len; /* valid bytes in tail[] */
 	__u32 len;     /* bytes the call moved (this part of them) */
 	__u64 conn;
@@ -54,6 +76,17 @@ struct segment_record {
 	__u32 tid;
 	__u8 tail[8];   /* the last bytes of the call, if not all were captured */
 	__u64 identity; /* what the request's ids are made of; 0 if none starts here */
+	/* Where a request starts: */
+	__u64 parent;     /* identity of the request it was made for, by `method`, or 0 */
+	__u64 trace;      /* identity of the first request of that trace; of the linked one for links */
+	__u64 peer;       /* client: identity the server's end gave this request, if it was faster; or 0 */
+	__u32 queue_time; /* server, us: how long the bytes had waited to be read; NOT_MEASURED */
+	/* Where a response moves, as of now: */
+	__u32 rtt;         /* smoothed, us; 0 if there is none */
+	__u32 retransmits; /* packets sent again since the request */
+	__u32 thread_cpu;  /* server, us: CPU time of the thread since the request; NOT_MEASURED */
+	__u32 runqueue;    /* server, us: time the thread waited for a CPU since the request; NOT_MEASURED */
+	__u32 pad;
 };
 
 struct open_record {

@@ -5,7 +5,7 @@
 # machine, as root. It looks first and does nothing where everything is there.
 set -euo pipefail
 
-# command or file -> Debian package
+# command, file or module:NAME of Python's -> Debian package
 needs=(
   "nginx nginx-light"
   "wrk wrk"
@@ -23,14 +23,21 @@ needs=(
   "ip iproute2"
   "python3 python3-minimal"
   "node nodejs"
+  "npm npm"
+  "module:ensurepip python3-venv"
+  "haproxy haproxy"
+  "puma puma"
+  "javac default-jdk-headless"
+  "mvn maven"
 )
-there() { # command or |-separated files
+there() { # command, module or |-separated files
   case "$1" in
     /*)
       local file
       for file in ${1//|/ }; do [[ -e "$file" ]] && return 0; done
       return 1
       ;;
+    module:*) python3 -c "import ${1#module:}" 2>/dev/null ;;
     *) command -v "$1" >/dev/null || [[ -x "/usr/sbin/$1" ]] ;;
   esac
 }
@@ -42,6 +49,8 @@ for need in "${needs[@]}"; do
 done
 # Debian 12's Go (1.19) is too old to build this, or to fetch one that can.
 there go || { echo "install.sh: Go is missing; go.mod says which version is needed" >&2; exit 1; }
+# Nor can Debian 12's Rust (1.63) build the service in testbed/causality.
+there cargo || { echo "install.sh: Rust is missing; 1.88 or later is needed" >&2; exit 1; }
 
 if ((${#missing[@]} == 0)); then
   echo "install.sh: everything is there"

@@ -14,29 +14,44 @@ import (
 )
 
 type captureConn struct {
-	_            structs.HostLayout
-	Id           uint64
-	Inode        uint64
-	Offset       [2]uint64
-	SentTime     uint64
-	Seq          [2]uint32
-	TurnCaptured uint32
-	Ignored      uint32
-	CheckedTgid  uint32
-	CheckedEpoch uint32
-	LastDir      uint8
-	Role         uint8
-	Transport    uint8
-	Announced    uint8
-	PlainTcp     uint8
-	Ring         uint8
-	Stale        uint8
-	Pad          uint8
-	MmsgVec      uint64
-	MmsgTid      uint32
-	MmsgIndex    uint32
-	MmsgLen      uint32
-	Pad2         uint32
+	_                structs.HostLayout
+	Id               uint64
+	Inode            uint64
+	Offset           [2]uint64
+	SentTime         uint64
+	Seq              [2]uint32
+	TurnCaptured     uint32
+	Ignored          uint32
+	CheckedTgid      uint32
+	CheckedEpoch     uint32
+	LastDir          uint8
+	Role             uint8
+	Transport        uint8
+	Announced        uint8
+	PlainTcp         uint8
+	Ring             uint8
+	Stale            uint8
+	Pad              uint8
+	MmsgVec          uint64
+	MmsgTid          uint32
+	MmsgIndex        uint32
+	MmsgLen          uint32
+	Requests         uint32
+	Current          captureContext
+	Seed             uint64
+	Channel          uint64
+	Isn              [2]uint32
+	StartRetransmits uint32
+	StartTid         uint32
+	StartCpu         uint64
+	StartRunqueue    uint64
+}
+
+type captureContext struct {
+	_      structs.HostLayout
+	Seed   uint64
+	Slot   uint32
+	Method uint32
 }
 
 type captureCounter uint32
@@ -55,6 +70,18 @@ const (
 	captureDirectionDIR_RECEIVED captureDirection = 0
 	captureDirectionDIR_SENT     captureDirection = 1
 )
+
+type captureJoin struct {
+	_              structs.HostLayout
+	ClientSeed     uint64
+	ClientTrace    uint64
+	ServerSeed     uint64
+	Barrier        uint64
+	ClientPosition uint32
+	ServerPosition uint32
+	ServerSlot     uint32
+	Pad            uint32
+}
 
 type captureOpenRecord struct {
 	_         structs.HostLayout
@@ -75,24 +102,51 @@ type captureOpenRecord struct {
 	Path      [108]int8
 }
 
+type captureParentMethod uint32
+
+const (
+	captureParentMethodMETHOD_NONE              captureParentMethod = 0
+	captureParentMethodMETHOD_CONNECTION        captureParentMethod = 1
+	captureParentMethodMETHOD_TCP_OPTION        captureParentMethod = 2
+	captureParentMethodMETHOD_THREAD            captureParentMethod = 3
+	captureParentMethodMETHOD_GOROUTINE         captureParentMethod = 4
+	captureParentMethodMETHOD_PARENT_GOROUTINE  captureParentMethod = 5
+	captureParentMethodMETHOD_WAITING_GOROUTINE captureParentMethod = 6
+	captureParentMethodMETHOD_EVENT_LOOP        captureParentMethod = 7
+	captureParentMethodMETHOD_CONNECT           captureParentMethod = 8
+	captureParentMethodMETHOD_WAKEUP            captureParentMethod = 9
+	captureParentMethodMETHOD_LINKS             captureParentMethod = 10
+	captureParentMethodMETHOD_AFTER_RESPONSE    captureParentMethod = 10
+	captureParentMethodMETHOD_AMBIGUOUS         captureParentMethod = 11
+)
+
 type capturePending struct {
 	_      structs.HostLayout
 	Record struct {
-		_          structs.HostLayout
-		Kind       uint8
-		Dir        uint8
-		Flags      uint8
-		TailLen    uint8
-		Len        uint32
-		Conn       uint64
-		Offset     uint64
-		Time       uint64
-		FirstDelta uint32
-		Captured   uint32
-		Tgid       uint32
-		Tid        uint32
-		Tail       [8]uint8
-		Identity   uint64
+		_           structs.HostLayout
+		Kind        uint8
+		Dir         uint8
+		Method      uint8
+		TailLen     uint8
+		Len         uint32
+		Conn        uint64
+		Offset      uint64
+		Time        uint64
+		FirstDelta  uint32
+		Captured    uint32
+		Tgid        uint32
+		Tid         uint32
+		Tail        [8]uint8
+		Identity    uint64
+		Parent      uint64
+		Trace       uint64
+		Peer        uint64
+		QueueTime   uint32
+		Rtt         uint32
+		Retransmits uint32
+		ThreadCpu   uint32
+		Runqueue    uint32
+		Pad         uint32
 	}
 	Want uint32
 	Ring uint32
@@ -144,7 +198,6 @@ type captureRecordFlags uint32
 
 const (
 	captureRecordFlagsFLAG_MIDSTREAM captureRecordFlags = 1
-	captureRecordFlagsFLAG_MORE      captureRecordFlags = 2
 )
 
 type captureRecordKind uint32
@@ -158,6 +211,14 @@ const (
 	captureRecordKindRECORD_EXIT    captureRecordKind = 6
 )
 
+type captureRequest struct {
+	_      structs.HostLayout
+	Seed   uint64
+	Trace  uint64
+	Parent uint64
+	State  uint64
+}
+
 type captureRole uint32
 
 const (
@@ -166,24 +227,49 @@ const (
 	captureRoleROLE_CLIENT  captureRole = 2
 )
 
+type captureRuntime struct {
+	_          structs.HostLayout
+	G_goid     uint16
+	G_parent   uint16
+	G_stackHi  uint16
+	EventLoop  uint8
+	Pad        uint8
+	ChanRecvq  uint16
+	SudogC     uint16
+	TlsG       int32
+	FramePlace uint16
+	FrameVotes uint16
+	Right      uint32
+	Wrong      uint32
+}
+
 type captureScratch struct {
 	_      structs.HostLayout
 	Record struct {
-		_          structs.HostLayout
-		Kind       uint8
-		Dir        uint8
-		Flags      uint8
-		TailLen    uint8
-		Len        uint32
-		Conn       uint64
-		Offset     uint64
-		Time       uint64
-		FirstDelta uint32
-		Captured   uint32
-		Tgid       uint32
-		Tid        uint32
-		Tail       [8]uint8
-		Identity   uint64
+		_           structs.HostLayout
+		Kind        uint8
+		Dir         uint8
+		Method      uint8
+		TailLen     uint8
+		Len         uint32
+		Conn        uint64
+		Offset      uint64
+		Time        uint64
+		FirstDelta  uint32
+		Captured    uint32
+		Tgid        uint32
+		Tid         uint32
+		Tail        [8]uint8
+		Identity    uint64
+		Parent      uint64
+		Trace       uint64
+		Peer        uint64
+		QueueTime   uint32
+		Rtt         uint32
+		Retransmits uint32
+		ThreadCpu   uint32
+		Runqueue    uint32
+		Pad         uint32
 	}
 	Data [12288]uint8
 	Open struct {
@@ -210,6 +296,8 @@ type captureScratch struct {
 	_           [4]byte
 	Conn        captureConn
 	Pending     capturePending
+	Found       captureContext
+	Channel     uint64
 	Iov         uint64
 	Base        uint64
 	PrevBase    uint64
@@ -224,21 +312,37 @@ type captureScratch struct {
 }
 
 type captureSegmentRecord struct {
-	_          structs.HostLayout
-	Kind       uint8
-	Dir        uint8
-	Flags      uint8
-	TailLen    uint8
-	Len        uint32
-	Conn       uint64
-	Offset     uint64
-	Time       uint64
-	FirstDelta uint32
-	Captured   uint32
-	Tgid       uint32
-	Tid        uint32
-	Tail       [8]uint8
-	Identity   uint64
+	_           structs.HostLayout
+	Kind        uint8
+	Dir         uint8
+	Method      uint8
+	TailLen     uint8
+	Len         uint32
+	Conn        uint64
+	Offset      uint64
+	Time        uint64
+	FirstDelta  uint32
+	Captured    uint32
+	Tgid        uint32
+	Tid         uint32
+	Tail        [8]uint8
+	Identity    uint64
+	Parent      uint64
+	Trace       uint64
+	Peer        uint64
+	QueueTime   uint32
+	Rtt         uint32
+	Retransmits uint32
+	ThreadCpu   uint32
+	Runqueue    uint32
+	Pad         uint32
+}
+
+type captureUnit struct {
+	_        structs.HostLayout
+	Current  captureContext
+	Switches uint64
+	Borrowed uint64
 }
 
 // Names of all BPF objects in the ELF.
@@ -248,10 +352,15 @@ const (
 	captureMapConnHash             = "conn_hash"
 	captureMapConnStorage          = "conn_storage"
 	captureMapCounters             = "counters"
+	captureMapGoroutines           = "goroutines"
+	captureMapJoins                = "joins"
 	captureMapPolicies             = "policies"
 	captureMapProcesses            = "processes"
+	captureMapRequests             = "requests"
 	captureMapRings                = "rings"
+	captureMapRuntimes             = "runtimes"
 	captureMapScratches            = "scratches"
+	captureMapUnits                = "units"
 	captureMapUringPending         = "uring_pending"
 	captureProgProcessExec         = "process_exec"
 	captureProgProcessExit         = "process_exit"
@@ -265,18 +374,21 @@ const (
 	captureProgUringCompleteCqe    = "uring_complete_cqe"
 	captureProgUringCompleteRes    = "uring_complete_res"
 	captureVarCaptureMax           = "capture_max"
+	captureVarClockBase            = "clock_base"
 	captureVarConnByAddress        = "conn_by_address"
 	captureVarCpus                 = "cpus"
 	captureVarDefaultAfter         = "default_after"
 	captureVarDefaultSelected      = "default_selected"
 	captureVarDefaultWindow        = "default_window"
 	captureVarEnabled              = "enabled"
+	captureVarJiffiesBase          = "jiffies_base"
 	captureVarRingMask             = "ring_mask"
 	captureVarRingWakeBytes        = "ring_wake_bytes"
 	captureVarSpliceSeen           = "splice_seen"
 	captureVarUnusedCounter        = "unused_counter"
 	captureVarUnusedDirection      = "unused_direction"
 	captureVarUnusedOpenRecord     = "unused_open_record"
+	captureVarUnusedParentMethod   = "unused_parent_method"
 	captureVarUnusedPolicyFlags    = "unused_policy_flags"
 	captureVarUnusedProcessRecord  = "unused_process_record"
 	captureVarUnusedProcessVerdict = "unused_process_verdict"
@@ -349,10 +461,15 @@ type captureMapSpecs struct {
 	ConnHash     *ebpf.MapSpec `ebpf:"conn_hash"`
 	ConnStorage  *ebpf.MapSpec `ebpf:"conn_storage"`
 	Counters     *ebpf.MapSpec `ebpf:"counters"`
+	Goroutines   *ebpf.MapSpec `ebpf:"goroutines"`
+	Joins        *ebpf.MapSpec `ebpf:"joins"`
 	Policies     *ebpf.MapSpec `ebpf:"policies"`
 	Processes    *ebpf.MapSpec `ebpf:"processes"`
+	Requests     *ebpf.MapSpec `ebpf:"requests"`
 	Rings        *ebpf.MapSpec `ebpf:"rings"`
+	Runtimes     *ebpf.MapSpec `ebpf:"runtimes"`
 	Scratches    *ebpf.MapSpec `ebpf:"scratches"`
+	Units        *ebpf.MapSpec `ebpf:"units"`
 	UringPending *ebpf.MapSpec `ebpf:"uring_pending"`
 }
 
@@ -361,18 +478,21 @@ type captureMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type captureVariableSpecs struct {
 	CaptureMax           *ebpf.VariableSpec `ebpf:"capture_max"`
+	ClockBase            *ebpf.VariableSpec `ebpf:"clock_base"`
 	ConnByAddress        *ebpf.VariableSpec `ebpf:"conn_by_address"`
 	Cpus                 *ebpf.VariableSpec `ebpf:"cpus"`
 	DefaultAfter         *ebpf.VariableSpec `ebpf:"default_after"`
 	DefaultSelected      *ebpf.VariableSpec `ebpf:"default_selected"`
 	DefaultWindow        *ebpf.VariableSpec `ebpf:"default_window"`
 	Enabled              *ebpf.VariableSpec `ebpf:"enabled"`
+	JiffiesBase          *ebpf.VariableSpec `ebpf:"jiffies_base"`
 	RingMask             *ebpf.VariableSpec `ebpf:"ring_mask"`
 	RingWakeBytes        *ebpf.VariableSpec `ebpf:"ring_wake_bytes"`
 	SpliceSeen           *ebpf.VariableSpec `ebpf:"splice_seen"`
 	UnusedCounter        *ebpf.VariableSpec `ebpf:"unused_counter"`
 	UnusedDirection      *ebpf.VariableSpec `ebpf:"unused_direction"`
 	UnusedOpenRecord     *ebpf.VariableSpec `ebpf:"unused_open_record"`
+	UnusedParentMethod   *ebpf.VariableSpec `ebpf:"unused_parent_method"`
 	UnusedPolicyFlags    *ebpf.VariableSpec `ebpf:"unused_policy_flags"`
 	UnusedProcessRecord  *ebpf.VariableSpec `ebpf:"unused_process_record"`
 	UnusedProcessVerdict *ebpf.VariableSpec `ebpf:"unused_process_verdict"`
@@ -406,10 +526,15 @@ type captureMaps struct {
 	ConnHash     *ebpf.Map `ebpf:"conn_hash"`
 	ConnStorage  *ebpf.Map `ebpf:"conn_storage"`
 	Counters     *ebpf.Map `ebpf:"counters"`
+	Goroutines   *ebpf.Map `ebpf:"goroutines"`
+	Joins        *ebpf.Map `ebpf:"joins"`
 	Policies     *ebpf.Map `ebpf:"policies"`
 	Processes    *ebpf.Map `ebpf:"processes"`
+	Requests     *ebpf.Map `ebpf:"requests"`
 	Rings        *ebpf.Map `ebpf:"rings"`
+	Runtimes     *ebpf.Map `ebpf:"runtimes"`
 	Scratches    *ebpf.Map `ebpf:"scratches"`
+	Units        *ebpf.Map `ebpf:"units"`
 	UringPending *ebpf.Map `ebpf:"uring_pending"`
 }
 
@@ -418,10 +543,15 @@ func (m *captureMaps) Close() error {
 		m.ConnHash,
 		m.ConnStorage,
 		m.Counters,
+		m.Goroutines,
+		m.Joins,
 		m.Policies,
 		m.Processes,
+		m.Requests,
 		m.Rings,
+		m.Runtimes,
 		m.Scratches,
+		m.Units,
 		m.UringPending,
 	)
 }
@@ -431,18 +561,21 @@ func (m *captureMaps) Close() error {
 // It can be passed to loadCaptureObjects or ebpf.CollectionSpec.LoadAndAssign.
 type captureVariables struct {
 	CaptureMax           *ebpf.Variable `ebpf:"capture_max"`
+	ClockBase            *ebpf.Variable `ebpf:"clock_base"`
 	ConnByAddress        *ebpf.Variable `ebpf:"conn_by_address"`
 	Cpus                 *ebpf.Variable `ebpf:"cpus"`
 	DefaultAfter         *ebpf.Variable `ebpf:"default_after"`
 	DefaultSelected      *ebpf.Variable `ebpf:"default_selected"`
 	DefaultWindow        *ebpf.Variable `ebpf:"default_window"`
 	Enabled              *ebpf.Variable `ebpf:"enabled"`
+	JiffiesBase          *ebpf.Variable `ebpf:"jiffies_base"`
 	RingMask             *ebpf.Variable `ebpf:"ring_mask"`
 	RingWakeBytes        *ebpf.Variable `ebpf:"ring_wake_bytes"`
 	SpliceSeen           *ebpf.Variable `ebpf:"splice_seen"`
 	UnusedCounter        *ebpf.Variable `ebpf:"unused_counter"`
 	UnusedDirection      *ebpf.Variable `ebpf:"unused_direction"`
 	UnusedOpenRecord     *ebpf.Variable `ebpf:"unused_open_record"`
+	UnusedParentMethod   *ebpf.Variable `ebpf:"unused_parent_method"`
 	UnusedPolicyFlags    *ebpf.Variable `ebpf:"unused_policy_flags"`
 	UnusedProcessRecord  *ebpf.Variable `ebpf:"unused_process_record"`
 	UnusedProcessVerdict *ebpf.Variable `ebpf:"unused_process_verdict"`

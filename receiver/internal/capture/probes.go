@@ -82,6 +82,7 @@ func Load(o Options) (*Probes, error) {
 	} else {
 		spec.Maps["conn_hash"].MaxEntries = uint32(o.MaxConnections)
 	}
+	spec.Maps["joins"].MaxEntries = uint32(o.MaxConnections)
 	if err := p.createRings(spec.Maps["rings"], o); err != nil {
 		p.Close()
 		return nil, err
@@ -260,6 +261,47 @@ func (p *Probes) SetProcess(pid uint32, v Verdict) error {
 		return fmt.Errorf("set verdict for process %d: %w", pid, err)
 	}
 	return p.newEpoch()
+}
+
+// Runtime says how a process works: which execution unit serves a request.
+type Runtime struct {
+	// EventLoop: its threads serve several requests at once. The probes find
+	// that out, too, but not before it happens.
+	EventLoop bool
+	// Batched: its event loop does not do what was read before it reads on.
+	Batched bool
+	// Go is nil for other programs.
+	Go *GoRuntime
+}
+
+// GoRuntime are offsets, in bytes, into the structs of a Go program's version.
+type GoRuntime struct {
+	// Of runtime.g.
+	GoID, ParentGoID, StackHi uint16
+	// The first waiter of runtime.hchan.recvq; runtime.sudog.c.
+	ChanRecvQ, SudogC uint16
+	// TLSG is the place of the current g relative to the thread pointer; 0
+	// where it is in a register whenever Go code makes a system call.
+	TLSG int32
+}
+
+// priorWrong makes the kernel doubt a model until it was right often enough.
+const priorWrong = 8
+
+// SetRuntime tells how a process works; children inherit it.
+func (p *Probes) SetRuntime(pid uint32, r Runtime) error {
+	v := captureRuntime{EventLoop: uint8(boolMask(r.EventLoop))}
+	if r.Batched {
+		v.Wrong = priorWrong
+	}
+	if g := r.Go; g != nil {
+		v.G_goid, v.G_parent, v.G_stackHi, v.TlsG = g.GoID, g.ParentGoID, g.StackHi, g.TLSG
+		v.ChanRecvq, v.SudogC = g.ChanRecvQ, g.SudogC
+	}
+	if err := p.coll.Maps["runtimes"].Put(pid, v); err != nil {
+		return fmt.Errorf("set runtime of process %d: %w", pid, err)
+	}
+	return nil
 }
 
 // newEpoch makes connections ask for their process's verdict again.

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"strings"
 	"unsafe"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 )
 
 // Record kinds; see bpf/record.h for what each means.
@@ -74,6 +76,23 @@ func AsProcess(record []byte) *Process {
 		return nil
 	}
 	return (*Process)(unsafe.Pointer(unsafe.SliceData(record)))
+}
+
+// Causality is the request's that starts here, or of the server's response that
+// does. Of links, Parent and Trace are the linked request's.
+func (s *Segment) Causality() exchange.Identity {
+	id := exchange.Identity{Seed: s.Identity, Trace: s.Trace, Parent: s.Parent, Peer: s.Peer, Method: exchange.Method(s.Method)}
+	if id.Method.IsLink() {
+		id.Trace, id.Linked = id.Seed, id.Trace
+	}
+	return id
+}
+
+// Measurements are those of the segment's moment.
+func (s *Segment) Measurements() exchange.Measured {
+	return exchange.Measured{
+		QueueTime: s.QueueTime, ThreadCPU: s.ThreadCpu, RunQueue: s.Runqueue, RTT: s.Rtt, Retransmits: s.Retransmits,
+	}
 }
 
 // TailBytes are the last bytes of the call, where they were not captured.

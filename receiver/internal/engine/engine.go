@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/capture"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/causality"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/config"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/metadata"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
@@ -54,15 +55,16 @@ type Engine struct {
 	settings  Settings
 	telemetry *metadata.TelemetryBuilder
 
-	probes     *capture.Probes
-	processes  *workload.Registry
-	selection  *selection
-	clock      *spans.Clock
-	sampler    *sampling.Sampler
-	metrics    *red.Aggregator
-	protocols  []protocol.Protocol
-	shards     []*shard
-	identities capture.Identities
+	probes    *capture.Probes
+	processes *workload.Registry
+	selection *selection
+	clock     *spans.Clock
+	sampler   *sampling.Sampler
+	metrics   *red.Aggregator
+	protocols []protocol.Protocol
+	shards    []*shard
+	contexts  *causality.Table
+	runtimes  *runtimes
 
 	stop    chan struct{} // closed: the upkeep goroutine ends
 	running sync.WaitGroup
@@ -113,6 +115,8 @@ func (e *Engine) start() error {
 	e.selection.invalidate = e.processes.Invalidate
 	e.selection.scan()
 
+	e.runtimes = newRuntimes(e.probes.SetRuntime)
+
 	limit := max(c.Limits.MaxConnections/len(e.probes.Rings), 1)
 	for _, ring := range e.probes.Rings {
 		e.shards = append(e.shards, newShard(e, ring, e.probes.Policies, limit))
@@ -158,7 +162,7 @@ func (e *Engine) build() error {
 		return err
 	}
 	e.clock = spans.NewClock()
-	e.identities = capture.NewIdentities()
+	e.contexts = causality.NewTable(causality.NewIDs())
 	e.processes = workload.NewRegistry(workload.Options{
 		Matcher: e.selection.matcher,
 		Version: e.settings.Version,
@@ -180,11 +184,25 @@ func (e *Engine) build() error {
 }
 
 // builder makes a span builder for one reader; nil without a traces pipeline.
-func (e *Engine) builder() *spans.Builder {
+func (e *Engine) builder(reader *shard) *spans.Builder {
 	if e.settings.Traces == nil {
 		return nil
 	}
-	return spans.NewBuilder(spans.Options{Clock: e.clock, Sampler: e.sampler, Version: e.settings.Version})
+	return spans.NewBuilder(spans.Options{
+		Clock: e.clock, Sampler: e.sampler, Version: e.settings.Version, Contexts: e.contexts,
+		Lagging: func(time uint64) bool { return e.lagging(reader, time) },
+	})
+}
+
+// lagging reports whether a reader other than this one has not read yet all that
+// happened until a time.
+func (e *Engine) lagging(than *shard, time uint64) bool {
+	for _, s := range e.shards {
+		if s != than && s.drained.Load() < time {
+			return true
+		}
+	}
+	return false
 }
 
 // collect sends metrics every interval.
@@ -287,6 +305,10 @@ func (e *Engine) release() {
 	if e.telemetry != nil {
 		e.telemetry.Shutdown()
 		e.telemetry = nil
+	}
+	if e.runtimes != nil {
+		e.runtimes.stop()
+		e.runtimes = nil
 	}
 	if e.probes != nil {
 		e.probes.Close()

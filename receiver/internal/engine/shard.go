@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/capture"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/causality"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/connection"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
@@ -42,6 +43,9 @@ type shard struct {
 	batchSize int
 	stopping  atomic.Bool
 	first     bool // of the shards: looks after the probes
+	// drained is the time up to which everything in the ring was read
+	// (CLOCK_MONOTONIC, ns).
+	drained atomic.Uint64
 
 	// The workload looked up last; exchanges come in runs.
 	lastPID uint32
@@ -68,9 +72,9 @@ func newShard(e *Engine, ring *capture.Ring, policies connection.Policies, maxCo
 	s := &shard{
 		engine:    e,
 		ring:      ring,
-		builder:   e.builder(),
 		batchSize: e.settings.Config.Limits.SpansPerBatch,
 	}
+	s.builder = e.builder(s)
 	if e.settings.Metrics != nil {
 		s.metrics = e.metrics.Shard()
 	}
@@ -91,7 +95,9 @@ func (s *shard) run() {
 	for {
 		// Asked before draining: what was recorded before the stop is read.
 		stopping := s.stopping.Load()
+		began := monotonic()
 		filled := s.ring.Drain(s.record)
+		s.drained.Store(began)
 		now := time.Now()
 		if stopping || now.Sub(flushed) >= flushInterval {
 			s.flush()
@@ -139,7 +145,8 @@ func (s *shard) record(b []byte) {
 		g.Data = data
 		g.Tail = r.TailBytes()
 		g.PID, g.TID = r.Tgid, r.Tid
-		g.Identity = s.engine.identities.Of(r.Identity)
+		g.Identity = r.Causality()
+		g.Measured = r.Measurements()
 		s.copied += uint64(len(data))
 		s.tracker.Segment(r.Conn, r.Offset, g)
 	case capture.KindOpen:
@@ -185,6 +192,7 @@ func (s *shard) record(b []byte) {
 		}
 	case capture.KindExec:
 		if p := capture.AsProcess(b); p != nil {
+			s.engine.runtimes.executed(p.Tgid)
 			s.engine.processes.Exec(p.Tgid, p.Name())
 			s.engine.selection.executed(p.Tgid, p.File())
 		}
@@ -215,6 +223,9 @@ func (s *shard) Begin(x *exchange.Exchange) {
 		return
 	}
 	x.Workload = s.workload(x.PID)
+	if x.Identity.Peer != 0 || x.Remote.Valid {
+		s.engine.contexts.Begin(x)
+	}
 	if s.metrics != nil {
 		s.metrics.Begin(x)
 	}
@@ -225,6 +236,10 @@ func (s *shard) End(x *exchange.Exchange) {
 	if x.Workload == nil {
 		return
 	}
+	if x.Identity.Late {
+		s.engine.contexts.End(x)
+	}
+	x.Context = s.engine.contexts.Resolve(&causality.Request{Identity: x.Identity, Remote: x.Remote, Role: x.Role})
 	sampled := false
 	if s.builder != nil {
 		sampled = s.builder.Add(x)

@@ -51,7 +51,7 @@ func newExchanges(tb testing.TB, s *shard, n int) *exchanges {
 
 func (e *exchanges) add(id uint64, dir uint8, data []byte) {
 	r, g := capture.NewSegmentRecord(capture.Segment{
-		Conn: id, Dir: dir, Len: uint32(len(data)), Tgid: uint32(os.Getpid()), Identity: id,
+		Conn: id, Dir: dir, Len: uint32(len(data)), Tgid: uint32(os.Getpid()), Identity: id, Trace: id,
 	}, data)
 	e.records = append(e.records, r)
 	e.server = append(e.server, g)
@@ -63,6 +63,7 @@ func (e *exchanges) play(s *shard) {
 		e.time += 10_000
 		g.Time = e.time
 		g.Identity += 1 << 20
+		g.Trace = g.Identity
 		s.record(r)
 		g.Offset += uint64(g.Len)
 	}

@@ -125,23 +125,124 @@ func (f Failure) ErrorType() string {
 	}
 }
 
-// Identity are the ids of the span this exchange becomes. They are made in the
-// kernel at the moment the request moved (or by the parser for the second and
-// further requests of one pipelined segment).
-type Identity struct {
-	TraceID pcommon.TraceID
-	SpanID  pcommon.SpanID
-	// ParentID is the span this one is a child of, when the kernel knows.
-	ParentID pcommon.SpanID
+// Method says how the request that an exchange was made for was found: the
+// values of bpf/record.h, enum parent_method.
+type Method uint8
+
+const (
+	MethodNone Method = iota
+	MethodConnection
+	MethodTCPOption
+	MethodThread
+	MethodGoroutine
+	MethodParentGoroutine
+	MethodWaitingGoroutine
+	MethodEventLoop
+	MethodConnect
+	MethodWakeup
+	// From here on the evidence is enough for a link only.
+	MethodAfterResponse
+	MethodAmbiguous
+	// MethodHeader: the request itself named its parent. Not of the kernel.
+	MethodHeader
+)
+
+// IsLink reports whether the other request is to be linked, not a parent.
+func (m Method) IsLink() bool { return m == MethodAfterResponse || m == MethodAmbiguous }
+
+var methods = [...]string{
+	"", "connection", "tcp_option", "thread", "goroutine", "parent_goroutine", "waiting_goroutine", "event_loop",
+	"connect", "wakeup", "after_response", "ambiguous", "header",
 }
 
-// Remote is the W3C trace context carried inside the request.
-type Remote struct {
+// String is the value of the ebpf.parent.method attribute; "" for MethodNone.
+func (m Method) String() string {
+	if int(m) < len(methods) {
+		return methods[m]
+	}
+	return ""
+}
+
+// Identity is what the kernel settled about a request at the moment it moved:
+// numbers, unique on this host, of requests, of which package causality makes
+// ids. 0 stands for none.
+type Identity struct {
+	// Seed is the request's own, Trace that of the first request of its trace,
+	// Parent that of the request it was made for, as Method says. For links
+	// Parent is the linked request and Linked the first one of its trace.
+	Seed, Trace, Parent, Linked uint64
+	// Peer is what the server's end of the connection gave the same request,
+	// where it was faster than the client's.
+	Peer   uint64
+	Method Method
+	// Late is true if Parent and Trace became known after the request, so that
+	// others may believe that a trace begins with it.
+	Late bool
+}
+
+// Learn takes over what the kernel knows by the time of the response.
+func (id *Identity) Learn(later *Identity) {
+	if later.Parent == 0 || id.Parent == later.Parent && id.Trace == later.Trace {
+		return
+	}
+	id.Parent, id.Trace, id.Late = later.Parent, later.Trace, true
+	if later.Method != MethodNone {
+		id.Method = later.Method
+	}
+}
+
+// Context is an exchange's place in a trace, settled when it ends.
+type Context struct {
 	TraceID pcommon.TraceID
 	SpanID  pcommon.SpanID
-	Flags   byte
-	// Valid is true if a well-formed traceparent was present.
+	// ParentID is zero for the root of a trace.
+	ParentID pcommon.SpanID
+	Method   Method
+	// Decided is true if the trace's beginning came with a sampling decision
+	// and Sampled is what it says. Random: that the trace id's last seven bytes
+	// are random (W3C Trace Context level 2).
+	Decided, Sampled, Random bool
+	// Remote is true if the parent is known to be in another process.
+	Remote bool
+	// LinkTraceID and LinkSpanID are zero without a link.
+	LinkTraceID pcommon.TraceID
+	LinkSpanID  pcommon.SpanID
+}
+
+// NotMeasured stands for the absence of a Measured value.
+const NotMeasured = ^uint32(0)
+
+// Measured is what the kernel knows about an exchange beyond its bytes. Times
+// are in us.
+type Measured struct {
+	// QueueTime is how long the request's bytes had waited in the socket when a
+	// server read them.
+	QueueTime uint32
+	// ThreadCPU and RunQueue are CPU time of the serving thread, and the time
+	// it waited for a CPU, from the request to the response.
+	ThreadCPU, RunQueue uint32
+	// RTT is the connection's smoothed round trip time; 0 if there is none.
+	RTT uint32
+	// Retransmits counts packets sent again during the exchange.
+	Retransmits uint32
+}
+
+// Unmeasured is a Measured without values.
+var Unmeasured = Measured{QueueTime: NotMeasured, ThreadCPU: NotMeasured, RunQueue: NotMeasured}
+
+// Remote is the trace context carried inside the request.
+type Remote struct {
+	TraceID pcommon.TraceID
+	// SpanID is zero if a trace is named but no span of it, as load balancers
+	// do in X-Amzn-Trace-Id.
+	SpanID pcommon.SpanID
+	// Flags are the trace flags of W3C Trace Context.
+	Flags byte
+	// Valid is true if a well-formed context was present.
 	Valid bool
+	// Deferred is true if the caller left the sampling decision to others, as
+	// formats other than traceparent can; the sampled flag is clear then.
+	Deferred bool
 	// State is the tracestate header's value as received.
 	State string
 }
@@ -169,8 +270,12 @@ type Exchange struct {
 	Start, End uint64
 	Identity   Identity
 	Remote     Remote
-	Failure    Failure
-	Detail     Detail
+	Measured   Measured
+	// Context is filled by the engine before the signals' builders see the end
+	// of the exchange.
+	Context Context
+	Failure Failure
+	Detail  Detail
 	// InFlight belongs to the metrics aggregator: set in Sink.Begin, used in
 	// Sink.End and Sink.Abandon.
 	InFlight *Gauge
@@ -242,23 +347,4 @@ type Sink interface {
 	// Abandon takes back Begin for an exchange whose end cannot be known any
 	// more (bytes lost, protocol verdict withdrawn). Nothing is reported.
 	Abandon(x *Exchange)
-}
-
-// TraceID is the trace the span belongs to: the one named in the request, or
-// else the kernel's.
-func (x *Exchange) TraceID() pcommon.TraceID {
-	if x.Remote.Valid {
-		return x.Remote.TraceID
-	}
-	return x.Identity.TraceID
-}
-
-// ParentSpanID is the span's parent, or zero if it is a root. The span id
-// named in the request is the parent, unless it is this very span: then the
-// context in the request is the one made for it and injected on its way out.
-func (x *Exchange) ParentSpanID() pcommon.SpanID {
-	if x.Remote.Valid && x.Remote.SpanID != x.Identity.SpanID {
-		return x.Remote.SpanID
-	}
-	return x.Identity.ParentID
 }

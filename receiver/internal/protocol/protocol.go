@@ -9,7 +9,7 @@ package protocol
 
 import (
 	"errors"
-	"math/rand/v2"
+	"sync/atomic"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/intern"
@@ -51,9 +51,12 @@ type Segment struct {
 	Tail []byte
 	// PID and TID of the calling thread, host pid namespace.
 	PID, TID uint32
-	// Identity holds the ids the kernel made for the request that starts with
-	// this segment; SpanID is zero when the kernel did not see a start here.
+	// Identity is of the request that starts with this segment; Seed is zero
+	// when the kernel did not see a start here. With a server's response, Parent
+	// and Trace are the request's as they are known by then.
 	Identity exchange.Identity
+	// Measured is as of this segment.
+	Measured exchange.Measured
 }
 
 // End is the end of one direction of a connection.
@@ -156,18 +159,12 @@ type Protocol interface {
 	New(h Host, req Direction) Parser
 }
 
-// NewIdentity makes ids in user space, for requests the kernel gave none.
-func NewIdentity() exchange.Identity {
-	var id exchange.Identity
-	put64(id.TraceID[:8], rand.Uint64())
-	put64(id.TraceID[8:], rand.Uint64()|1)
-	put64(id.SpanID[:], rand.Uint64()|1)
-	return id
-}
+// made counts identities made in user space.
+var made atomic.Uint64
 
-func put64(b []byte, v uint64) {
-	_ = b[7]
-	for i := range 8 {
-		b[i] = byte(v >> (8 * i))
-	}
+// NewIdentity is for requests the kernel gave none. The kernel counts per CPU,
+// with the CPU's number plus one in the upper 16 bits.
+func NewIdentity() exchange.Identity {
+	seed := 0xffff<<48 | made.Add(1)
+	return exchange.Identity{Seed: seed, Trace: seed}
 }

@@ -237,7 +237,7 @@ func TestExemplars(t *testing.T) {
 		x, _ := newExchange(w, "a", 5*time.Second)
 		s1.End(x, false) // not sampled: no trace to point at
 		x, _ = newExchange(w, "b", 5*time.Second)
-		x.Remote = exchange.Remote{Valid: true, TraceID: pcommon.TraceID{9}}
+		x.Context.TraceID = pcommon.TraceID{9}
 		s1.End(x, true)
 
 		m := a.Collect(at(10)).ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0)

@@ -73,12 +73,12 @@ func newExchange(w *workload.Workload, label string, duration time.Duration) (*e
 	return &exchange.Exchange{
 		Workload: w, Role: exchange.RoleServer, Detail: d,
 		Start: 1e9, End: 1e9 + uint64(duration),
-		Identity: exchange.Identity{TraceID: pcommon.TraceID{15: 1}, SpanID: pcommon.SpanID{7: 1}},
+		Context: exchange.Context{TraceID: pcommon.TraceID{15: 1}, SpanID: pcommon.SpanID{7: 1}},
 	}, d
 }
 
 func withID(x *exchange.Exchange, n uint64) *exchange.Exchange {
-	binary.BigEndian.PutUint64(x.Identity.SpanID[:], n)
+	binary.BigEndian.PutUint64(x.Context.SpanID[:], n)
 	return x
 }
 

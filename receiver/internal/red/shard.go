@@ -150,7 +150,7 @@ func (s *Shard) End(x *exchange.Exchange, sampled bool) {
 			if h.exemplars == nil {
 				h.exemplars = &exemplars{}
 			}
-			h.exemplars.offer(v, x.End, x.TraceID(), x.Identity.SpanID)
+			h.exemplars.offer(v, x.End, x.Context.TraceID, x.Context.SpanID)
 		}
 	}
 	s.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/causality"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/sampling"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/workload"
@@ -41,6 +42,12 @@ type Options struct {
 	SamplerFor func(*workload.Workload) *sampling.Sampler
 	// Version of the scope.
 	Version string
+	// Contexts is where what other readers learn about contexts is found; nil
+	// if there are no others.
+	Contexts *causality.Table
+	// Lagging reports whether another reader may still have to read what
+	// happened at a time (CLOCK_MONOTONIC, ns).
+	Lagging func(time uint64) bool
 }
 
 // Builder makes batches of spans. It belongs to one goroutine.
@@ -50,6 +57,15 @@ type Builder struct {
 	count  int
 	groups map[*workload.Workload]*group
 	last   *group // of the exchange before, often of the next one too
+	// held are spans of the batch whose context is not settled,
+	held []heldSpan
+}
+
+// heldSpan is one about which a reader that lags behind may learn more.
+type heldSpan struct {
+	span    ptrace.Span
+	request causality.Request
+	sampler *sampling.Sampler
 }
 
 // group is where the spans of one workload go in the current batch.
@@ -70,6 +86,7 @@ func (b *Builder) Len() int { return b.count }
 
 // Take hands over the current batch and begins a new one.
 func (b *Builder) Take() ptrace.Traces {
+	b.settle()
 	t := b.traces
 	b.traces = ptrace.NewTraces()
 	b.count = 0
@@ -90,11 +107,12 @@ func (b *Builder) Add(x *exchange.Exchange) bool {
 	if g == nil || g.workload != x.Workload {
 		g = b.group(x.Workload)
 	}
-	trace := x.TraceID()
-	if !g.sampler.Sample(trace, parent(x)) {
+	if traces, _ := x.Detail.Suppressed(x); traces {
 		return false
 	}
-	if traces, _ := x.Detail.Suppressed(x); traces {
+	keep := g.sampler.Sample(x.Context.TraceID, decision(&x.Context))
+	held := b.mayChange(x)
+	if !keep && !(held && x.Identity.Trace != x.Identity.Seed && b.o.Contexts.Named()) {
 		return false
 	}
 	if !g.opened {
@@ -102,23 +120,13 @@ func (b *Builder) Add(x *exchange.Exchange) bool {
 	}
 	s := g.spans.AppendEmpty()
 	b.count++
-
-	flags := uint32(flagSampled | flagHasIsRemote)
-	s.SetTraceID(trace)
-	s.SetSpanID(x.Identity.SpanID)
-	s.SetParentSpanID(x.ParentSpanID())
-	if x.Remote.Valid {
-		flags |= uint32(x.Remote.Flags & flagRandom)
-		// In a client's own request the context is that of the process
-		// itself: a span of an SDK, or the one that was injected.
-		if x.Role == exchange.RoleServer {
-			flags |= flagIsRemote
-		}
-		if x.Remote.State != "" && utf8.ValidString(x.Remote.State) {
-			s.TraceState().FromRaw(x.Remote.State)
-		}
+	if held {
+		b.held = append(b.held, heldSpan{s, causality.Request{Identity: x.Identity, Remote: x.Remote, Role: x.Role}, g.sampler})
 	}
-	s.SetFlags(flags)
+	put(s, &x.Context)
+	if x.Remote.State != "" && x.Remote.Valid && utf8.ValidString(x.Remote.State) {
+		s.TraceState().FromRaw(x.Remote.State)
+	}
 	s.SetName(x.Detail.SpanName(x))
 	s.SetKind(x.Detail.SpanKind(x))
 	// One offset for both ends, so that the duration is exact even when the
@@ -130,15 +138,76 @@ func (b *Builder) Add(x *exchange.Exchange) bool {
 		s.Status().SetCode(code)
 	}
 	x.Detail.PutSpanAttributes(x, s.Attributes())
+	putObserved(s, x)
 	return true
 }
 
-// parent is the caller's decision. Only the request itself can tell it.
-func parent(x *exchange.Exchange) sampling.Parent {
+// mayChange reports whether the exchange's context depends on what another
+// reader may not have read yet: a caller's end of it, or the context that the
+// trace's first request named.
+func (b *Builder) mayChange(x *exchange.Exchange) bool {
+	if b.o.Contexts == nil || x.Remote.Valid {
+		return false
+	}
+	id := &x.Identity
+	if id.Trace == id.Seed && (x.Role != exchange.RoleServer || id.Parent != 0) {
+		return false
+	}
+	return b.o.Lagging(x.Start)
+}
+
+// settle asks again about the spans that were held, and drops those that turn
+// out to be of traces that are not sampled.
+func (b *Builder) settle() {
+	dropped := false
+	for i := range b.held {
+		h := &b.held[i]
+		c := b.o.Contexts.Resolve(&h.request)
+		if !h.sampler.Sample(c.TraceID, decision(&c)) {
+			h.span.SetTraceID(pcommon.TraceID{})
+			dropped = true
+			continue
+		}
+		put(h.span, &c)
+		if c.Method != h.request.Identity.Method {
+			putMethod(h.span.Attributes(), c.Method)
+		}
+	}
+	clear(b.held)
+	b.held = b.held[:0]
+	if !dropped {
+		return
+	}
+	b.traces.ResourceSpans().RemoveIf(func(r ptrace.ResourceSpans) bool {
+		r.ScopeSpans().RemoveIf(func(s ptrace.ScopeSpans) bool {
+			s.Spans().RemoveIf(func(s ptrace.Span) bool { return s.TraceID().IsEmpty() })
+			return s.Spans().Len() == 0
+		})
+		return r.ScopeSpans().Len() == 0
+	})
+}
+
+// put fills in where a span is in its trace.
+func put(s ptrace.Span, c *exchange.Context) {
+	flags := uint32(flagSampled | flagHasIsRemote)
+	if c.Random {
+		flags |= flagRandom
+	}
+	if c.Remote {
+		flags |= flagIsRemote
+	}
+	s.SetTraceID(c.TraceID)
+	s.SetSpanID(c.SpanID)
+	s.SetParentSpanID(c.ParentID)
+	s.SetFlags(flags)
+}
+
+// decision is that of the trace's beginning.
+func decision(c *exchange.Context) sampling.Parent {
 	switch {
-	case !x.Remote.Valid:
+	case !c.Decided:
 		return sampling.ParentUnknown
-	case x.Remote.Flags&flagSampled != 0:
+	case c.Sampled:
 		return sampling.ParentSampled
 	default:
 		return sampling.ParentDropped

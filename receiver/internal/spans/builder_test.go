@@ -5,6 +5,7 @@ package spans
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"golang.org/x/sys/unix"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/causality"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/httpconv"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/intern"
@@ -46,7 +48,8 @@ func newExchange(t testing.TB, w *workload.Workload) (*exchange.Exchange, *httpc
 		Role:     exchange.RoleServer,
 		Start:    1_000_000_000,
 		End:      1_005_000_000,
-		Identity: exchange.Identity{TraceID: pcommon.TraceID{1}, SpanID: pcommon.SpanID{2}, ParentID: pcommon.SpanID{3}},
+		Measured: exchange.Unmeasured,
+		Context:  exchange.Context{TraceID: pcommon.TraceID{1}, SpanID: pcommon.SpanID{2}, ParentID: pcommon.SpanID{3}},
 		Detail:   d,
 	}
 	fill(d, 7)
@@ -108,39 +111,60 @@ func TestSpan(t *testing.T) {
 	}, s.Attributes().AsRaw())
 }
 
-func TestContextFromTheRequest(t *testing.T) {
+func TestContext(t *testing.T) {
 	for _, c := range []struct {
-		name   string
-		role   exchange.Role
-		remote exchange.Remote
-		trace  pcommon.TraceID
-		parent pcommon.SpanID
-		flags  uint32
+		name    string
+		context exchange.Context
+		flags   uint32
 	}{
-		{"none", exchange.RoleServer, exchange.Remote{TraceID: pcommon.TraceID{9}, SpanID: pcommon.SpanID{9}}, pcommon.TraceID{1}, pcommon.SpanID{3}, 0x101},
-		{"server", exchange.RoleServer, exchange.Remote{Valid: true, TraceID: pcommon.TraceID{9}, SpanID: pcommon.SpanID{8}, Flags: 1}, pcommon.TraceID{9}, pcommon.SpanID{8}, 0x301},
-		{"random", exchange.RoleServer, exchange.Remote{Valid: true, TraceID: pcommon.TraceID{9}, SpanID: pcommon.SpanID{8}, Flags: 0xff}, pcommon.TraceID{9}, pcommon.SpanID{8}, 0x303},
-		{"client", exchange.RoleClient, exchange.Remote{Valid: true, TraceID: pcommon.TraceID{9}, SpanID: pcommon.SpanID{8}, Flags: 1}, pcommon.TraceID{9}, pcommon.SpanID{8}, 0x101},
-		{"injected by us", exchange.RoleClient, exchange.Remote{Valid: true, TraceID: pcommon.TraceID{1}, SpanID: pcommon.SpanID{2}, Flags: 1}, pcommon.TraceID{1}, pcommon.SpanID{3}, 0x101},
+		{"root", exchange.Context{}, 0x101},
+		{"in this process", exchange.Context{ParentID: pcommon.SpanID{8}, Decided: true, Sampled: true}, 0x101},
+		{"remote", exchange.Context{ParentID: pcommon.SpanID{8}, Remote: true}, 0x301},
+		{"random", exchange.Context{ParentID: pcommon.SpanID{8}, Remote: true, Random: true}, 0x303},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			x, _ := newExchange(t, newWorkload("shop", 1))
-			x.Role = c.role
-			x.Remote = c.remote
-			x.Remote.State = "vendor=1"
-			b := NewBuilder(Options{Clock: testClock()})
-			require.True(t, b.Add(x))
-			s := b.Take().ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0)
-			require.Equal(t, c.trace, s.TraceID())
-			require.Equal(t, c.parent, s.ParentSpanID())
-			require.Equal(t, c.flags, s.Flags())
-			state := ""
-			if c.remote.Valid {
-				state = "vendor=1"
+			x.Context = c.context
+			x.Context.TraceID = pcommon.TraceID{9}
+			for _, valid := range []bool{false, true} {
+				x.Remote = exchange.Remote{Valid: valid, State: "vendor=1"}
+				b := NewBuilder(Options{Clock: testClock()})
+				require.True(t, b.Add(x))
+				s := b.Take().ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0)
+				require.Equal(t, pcommon.TraceID{9}, s.TraceID())
+				require.Equal(t, c.context.ParentID, s.ParentSpanID())
+				require.Equal(t, c.flags, s.Flags())
+				require.Equal(t, map[bool]string{true: "vendor=1"}[valid], s.TraceState().AsRaw())
 			}
-			require.Equal(t, state, s.TraceState().AsRaw())
 		})
 	}
+}
+
+// What the kernel knows beyond bytes, and what it does not.
+func TestObserved(t *testing.T) {
+	x, _ := newExchange(t, newWorkload("shop", 1))
+	attributes := func(role exchange.Role) map[string]any {
+		x.Role = role
+		b := NewBuilder(Options{Clock: testClock()})
+		require.True(t, b.Add(x))
+		all := b.Take().ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).Attributes().AsRaw()
+		for k := range all {
+			if !strings.HasPrefix(k, "ebpf.") {
+				delete(all, k)
+			}
+		}
+		return all
+	}
+	require.Empty(t, attributes(exchange.RoleServer))
+	x.Context.Method = exchange.MethodConnection
+	x.Measured = exchange.Measured{QueueTime: 1_500_000, ThreadCPU: 20, RunQueue: 0, RTT: 45, Retransmits: 2}
+	require.Equal(t, map[string]any{
+		"ebpf.parent.method": "connection", "ebpf.socket.queue_time": 1.5, "ebpf.thread.cpu_time": 20e-6,
+		"ebpf.thread.runqueue_time": 0.0, "ebpf.tcp.rtt": 45e-6, "ebpf.tcp.retransmits": int64(2),
+	}, attributes(exchange.RoleServer))
+	require.Equal(t, map[string]any{
+		"ebpf.parent.method": "connection", "ebpf.tcp.rtt": 45e-6, "ebpf.tcp.retransmits": int64(2),
+	}, attributes(exchange.RoleClient))
 }
 
 func TestGroupsByWorkload(t *testing.T) {
@@ -192,9 +216,9 @@ func TestSamplersAndSuppression(t *testing.T) {
 	x.Workload = asked
 	require.False(t, b.Add(x))
 	require.Zero(t, b.Take().ResourceSpans().Len()) // no empty resources
-	x.Remote = exchange.Remote{Valid: true, Flags: 1}
+	x.Context.Decided, x.Context.Sampled = true, true
 	require.True(t, b.Add(x))
-	x.Remote.Flags = 0
+	x.Context.Sampled = false
 	require.False(t, b.Add(x))
 	x.Workload = newWorkload("other", 3)
 	require.True(t, b.Add(x))
@@ -202,6 +226,51 @@ func TestSamplersAndSuppression(t *testing.T) {
 	d.Target = append(d.Target, "/health"...)
 	require.False(t, b.Add(x))
 	require.Equal(t, 2, b.Len())
+}
+
+// What another reader learns before the batch leaves settles contexts, and with
+// them whether the trace is sampled at all.
+func TestSettlesLate(t *testing.T) {
+	parentBased, err := sampling.New("sampler", "parentbased_always_off", "")
+	require.NoError(t, err)
+	for _, c := range []struct {
+		name    string
+		sampler *sampling.Sampler
+		flags   byte
+		spans   int
+	}{
+		{"sampled", nil, 1, 1},
+		{"dropped", nil, 0, 0},
+		{"kept by the caller", parentBased, 1, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.sampler == nil {
+				c.sampler, err = sampling.New("sampler", "parentbased_always_on", "")
+				require.NoError(t, err)
+			}
+			table := causality.NewTable(causality.NewIDs())
+			named := exchange.Remote{Valid: true, TraceID: pcommon.TraceID{7}, SpanID: pcommon.SpanID{7}, Flags: 1}
+			// Such traffic has been seen.
+			table.Begin(&exchange.Exchange{Role: exchange.RoleServer, Identity: exchange.Identity{Seed: 1, Trace: 1}, Remote: named})
+			b := NewBuilder(Options{
+				Clock: testClock(), Sampler: c.sampler, Contexts: table, Lagging: func(uint64) bool { return true },
+			})
+			x, _ := newExchange(t, newWorkload("shop", 1))
+			x.Role = exchange.RoleClient
+			x.Identity = exchange.Identity{Seed: 3, Trace: 2, Parent: 2, Method: exchange.MethodThread}
+			x.Context = table.Resolve(&causality.Request{Identity: x.Identity, Role: x.Role})
+			b.Add(x)
+			named.Flags = c.flags
+			table.Begin(&exchange.Exchange{Role: exchange.RoleServer, Identity: exchange.Identity{Seed: 2, Trace: 2}, Remote: named})
+			traces := b.Take()
+			require.Equal(t, c.spans, traces.SpanCount())
+			if c.spans == 1 {
+				s := traces.ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0)
+				require.Equal(t, pcommon.TraceID{7}, s.TraceID())
+				require.Equal(t, x.Context.ParentID, s.ParentSpanID())
+			}
+		})
+	}
 }
 
 func TestTraceStateMustBeText(t *testing.T) {

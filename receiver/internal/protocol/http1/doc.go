@@ -24,10 +24,30 @@
 // (attached in the middle, or bytes lost before its habit showed), looks like
 // one that waits for every response.
 //
+// The trace context of a request is read from the headers below. The first in
+// this order that is well-formed counts; one that occurs more than once is not.
+//
+//   - traceparent and tracestate: W3C Trace Context
+//   - b3: the single header of B3
+//   - X-B3-TraceId, X-B3-SpanId, X-B3-ParentSpanId, X-B3-Sampled, X-B3-Flags:
+//     the same in several headers
+//   - uber-trace-id: Jaeger
+//   - X-Amzn-Trace-Id: AWS X-Ray; it may name a trace without a span of it
+//
+// Hexadecimal digits have to be lower-case and ids not zero, as the
+// OpenTelemetry propagators for Go and Java want it. B3 and X-Ray can leave the
+// sampling decision open (exchange.Remote.Deferred). A decision without ids
+// (b3: 0) says nothing of the trace and is ignored, as they do.
+//
 // References:
 //   - RFC 9112, HTTP/1.1: https://www.rfc-editor.org/rfc/rfc9112.html
 //   - RFC 9110, HTTP semantics: https://www.rfc-editor.org/rfc/rfc9110.html
 //   - W3C Trace Context: https://www.w3.org/TR/trace-context/
+//   - B3: https://github.com/openzipkin/b3-propagation
+//   - Jaeger: https://www.jaegertracing.io/docs/1.53/client-libraries/#propagation-format
+//   - AWS X-Ray: https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
+//   - AWS load balancers: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-request-tracing.html
+//   - Which of B3's encodings comes first: https://opentelemetry.io/docs/specs/otel/context/api-propagators/#b3-requirements
 //
 // The package must not know about BPF, sockets, files or pdata, nor about what
 // becomes of an exchange: names, attributes and metrics are httpconv's.

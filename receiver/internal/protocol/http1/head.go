@@ -16,8 +16,6 @@ const (
 	maxHead = 64 << 10
 	// maxField bounds the header values kept (Host, User-Agent), in bytes.
 	maxField = 1 << 10
-	// maxStates is how many tracestate headers are joined.
-	maxStates = 4
 )
 
 // coding is what Transfer-Encoding says about the framing.
@@ -36,15 +34,20 @@ type head struct {
 	method, target  []byte
 	host, userAgent []byte
 	parent          []byte
-	states          [maxStates][]byte
+	// others is what was parsed from the first header on that may be one of
+	// trace context, apart from traceparent; nil if there is none. Few requests
+	// have any, and all pay for the size of this struct.
+	others []byte
 	// length is Content-Length; -1 if there is none, -2 if it is invalid or
 	// contradicts itself.
 	length  int64
 	status  int
 	version httpconv.Version
 	coding  coding
+	// parents counts traceparent headers, up to 2; stated: there is a
+	// tracestate.
 	parents uint8
-	nstates uint8
+	stated  bool
 	expect  bool
 	// cut: the end of the head was not seen, the framing is unknown.
 	cut bool
@@ -107,11 +110,13 @@ const (
 
 // wanted maps the first bytes of the lines that header looks at.
 var wanted = [256]uint8{
+	'b': inRequest, 'B': inRequest, // B3
 	'c': either, 'C': either, // Content-Length
 	'e': inRequest, 'E': inRequest, // Expect
 	'h': inRequest, 'H': inRequest, // Host
 	't': either, 'T': either, // Traceparent, Tracestate, Transfer-Encoding
-	'u': inRequest, 'U': inRequest, // User-Agent
+	'u': inRequest, 'U': inRequest, // User-Agent, Uber-Trace-Id
+	'x': inRequest, 'X': inRequest, // X-B3-TraceId and so on, X-Amzn-Trace-Id
 	' ': either, '\t': either, // a folded line
 	'\r': either, '\n': either, // the end
 }
@@ -129,23 +134,30 @@ func (h *head) headers(b []byte, start int, want uint8, cut bool) int {
 			}
 			return 0
 		}
-		if wanted[rest[0]]&want != 0 && h.header(rest[:i], want) {
+		c := rest[0]
+		if wanted[c]&want != 0 && (c|0x20 != 'x' || mayBeOther(rest[:i])) && h.header(rest, i, want) {
 			return len(b) - len(rest) + i + 1
 		}
 		rest = rest[i+1:]
 	}
 }
 
-// header parses one line, which may end with a carriage return. It reports
-// whether the line is empty, which is the end of the head.
-func (h *head) header(l []byte, want uint8) (end bool) {
-	if n := len(l); n > 0 && l[n-1] == '\r' {
+// header parses the first line of b, which is n bytes and may end with a
+// carriage return. It reports whether the line is empty, which is the end of
+// the head.
+func (h *head) header(b []byte, n int, want uint8) (end bool) {
+	l := b[:n]
+	if n > 0 && l[n-1] == '\r' {
 		l = l[:n-1]
 	}
 	if len(l) == 0 {
 		return true
 	}
 	switch l[0] | 0x20 {
+	case 'b':
+		if _, ok := value(l, "b3"); ok {
+			h.other(b)
+		}
 	case 'c':
 		if v, ok := value(l, "content-length"); ok {
 			h.contentLength(v)
@@ -166,20 +178,33 @@ func (h *head) header(l []byte, want uint8) (end bool) {
 		} else if v, ok := value(l, "traceparent"); ok {
 			h.parent = v
 			h.parents = min(h.parents+1, 2)
-		} else if v, ok := value(l, "tracestate"); ok {
-			if h.nstates < maxStates && len(v) > 0 {
-				h.states[h.nstates] = v
-				h.nstates++
-			}
+		} else if _, ok := value(l, "tracestate"); ok {
+			h.stated = true
+			h.other(b)
 		}
 	case 'u':
-		if v, ok := value(l, "user-agent"); ok && h.userAgent == nil {
-			h.userAgent = v
+		if v, ok := value(l, "user-agent"); ok {
+			if h.userAgent == nil {
+				h.userAgent = v
+			}
+		} else if _, ok := value(l, "uber-trace-id"); ok {
+			h.other(b)
+		}
+	case 'x': // mayBeOther
+		if _, ok := value(l, "x-amzn-trace-id"); ok || l[2]|0x20 == 'b' && l[3] == '3' {
+			h.other(b)
 		}
 	case ' ', '\t' | 0x20:
 		h.folded = h.folded || folded(l)
 	}
 	return false
+}
+
+// other notes that b begins with one of others.
+func (h *head) other(b []byte) {
+	if h.others == nil {
+		h.others = b
+	}
 }
 
 // folded tells a folded line from one whose first byte only looks like a space

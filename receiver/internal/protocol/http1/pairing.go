@@ -151,10 +151,12 @@ func (p *parser) acquire(h *head) *slot {
 	x.PID, x.TID, x.Role = o.pid, o.tid, p.role
 	x.Start, x.End, x.Failure = o.first, 0, exchange.FailureNone
 	x.Identity = o.identity
-	if o.identity.SpanID.IsEmpty() {
+	if o.identity.Seed == 0 {
 		x.Identity = protocol.NewIdentity()
 	}
-	if h.parents > 0 || x.Remote.Valid {
+	x.Measured = exchange.Unmeasured
+	x.Measured.QueueTime = o.queueTime
+	if h.parents > 0 || h.others != nil || x.Remote.Valid {
 		x.Remote = p.remote(h)
 	}
 	d := &sl.d
@@ -459,6 +461,9 @@ func (p *parser) finish(time uint64, failure exchange.Failure) {
 	sl := p.pop()
 	sl.x.End = max(time, sl.x.Start)
 	sl.x.Failure = failure
+	queueTime := sl.x.Measured.QueueTime
+	sl.x.Measured = p.measured
+	sl.x.Measured.QueueTime = queueTime
 	p.host.Sink.End(&sl.x)
 	p.recycle(sl)
 }

@@ -85,6 +85,8 @@ type origin struct {
 	first    uint64
 	pid, tid uint32
 	identity exchange.Identity
+	// queueTime is as in exchange.Measured.
+	queueTime uint32
 	// turn: bytes in the other direction came between the previous request
 	// and this one. quiet: there was no traffic at all for a while; pause: for
 	// a moment.
@@ -126,6 +128,8 @@ type parser struct {
 	requests, responses int
 	// last is the time of the connection's last segment.
 	last uint64
+	// measured is of the response direction's last segment.
+	measured exchange.Measured
 	// state is the tracestate seen last.
 	state string
 	// unsent: the server answered without asking for the body announced by
@@ -152,6 +156,7 @@ func (p *parser) Segment(s *protocol.Segment) error {
 		p.identityUsed = false
 	} else {
 		p.response()
+		p.observe(s)
 	}
 	length := max(s.Len, len(s.Data))
 	if s.Lost > 0 {
@@ -182,6 +187,14 @@ func (p *parser) Segment(s *protocol.Segment) error {
 		p.abandonAll()
 	}
 	return p.err
+}
+
+// observe keeps what the kernel tells with a response.
+func (p *parser) observe(s *protocol.Segment) {
+	p.measured = s.Measured
+	if sl := p.oldest(); sl != nil && s.Identity.Peer != 0 && s.Identity.Peer == sl.x.Identity.Seed {
+		sl.x.Identity.Learn(&s.Identity)
+	}
 }
 
 // soil notes that request bytes passed without being understood.
@@ -438,6 +451,10 @@ func (h *head) parseAny(request bool, b []byte, cut bool) int {
 func (p *parser) begin(s *protocol.Segment) {
 	o := &p.origin
 	o.first, o.pid, o.tid = s.First, s.PID, s.TID
+	o.queueTime = s.Measured.QueueTime
+	if p.size == 0 {
+		p.measured = exchange.Unmeasured
+	}
 	o.identity = exchange.Identity{}
 	if !p.identityUsed {
 		o.identity = s.Identity

@@ -242,8 +242,7 @@ func TestFields(t *testing.T) {
 
 func TestIdentity(t *testing.T) {
 	id := func(n byte) exchange.Identity {
-		x := exchange.Identity{}
-		x.TraceID[0], x.SpanID[0], x.ParentID[0] = n, n, n
+		x := exchange.Identity{Seed: uint64(n), Trace: uint64(n), Parent: uint64(n)}
 		return x
 	}
 	h := newServer()
@@ -256,8 +255,8 @@ func TestIdentity(t *testing.T) {
 	require.Len(t, h.ended, 5)
 	require.Equal(t, id(1), h.identities[0])
 	require.Equal(t, id(2), h.identities[1])
-	require.True(t, h.identities[2].ParentID.IsEmpty())
-	require.True(t, h.identities[3].ParentID.IsEmpty())
+	require.True(t, h.identities[2].Parent == 0)
+	require.True(t, h.identities[3].Parent == 0)
 	require.Equal(t, id(3), h.identities[4])
 }
 

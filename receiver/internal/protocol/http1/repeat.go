@@ -86,7 +86,7 @@ func (r *repeat) recall(h *head, b []byte) {
 
 // keep remembers the lines that h was parsed from.
 func (r *repeat) keep(h *head, lines []byte) {
-	if h.cut || h.folded || h.parents > 0 || h.nstates > 0 || len(lines) > maxRepeat || r.strikes >= maxStrikes {
+	if h.cut || h.folded || h.parents > 0 || h.others != nil || len(lines) > maxRepeat || r.strikes >= maxStrikes {
 		return
 	}
 	if r.strikes++; r.strikes >= maxStrikes {

@@ -16,7 +16,7 @@ func TestRepeatAgreesWithParsing(t *testing.T) {
 		"Host: a.example:8080", "host:b", "Host:", "User-Agent: curl/8", "USER-AGENT:  ", "Content-Length: 0", "Content-Length: 12",
 		"Content-Length: x", "Transfer-Encoding: chunked", "transfer-encoding : gzip", "Expect: 100-continue", "Connection: close",
 		"Date: Mon, 23 Nov 2026 08:00:00 GMT", "Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-		"tracestate: a=1", " folded", "X: " + strings.Repeat("y", maxRepeat/2), "\x00odd", "\xffodd",
+		"tracestate: a=1", "b3: 0", "X-B3-Sampled: 1", "Uber-Trace-Id: 1:2:0:1", "x-amzn-trace-id: Root=1", "X-Amzn", "X-b", "b", " folded", "X: " + strings.Repeat("y", maxRepeat/2), "\x00odd", "\xffodd",
 	}
 	starts := [2][]string{
 		{"HTTP/1.1 200 OK", "HTTP/1.0 404 Not Found", "HTTP/1.1 204 ", "HTTP/2 200"},

@@ -59,7 +59,7 @@ func (r *recorder) Begin(x *exchange.Exchange) {
 	if d.Status != 0 || x.End != 0 || x.Failure != 0 || x.InFlight != nil {
 		r.complain("begin of an exchange that was used")
 	}
-	if x.Identity.SpanID.IsEmpty() || x.Identity.TraceID.IsEmpty() {
+	if x.Identity.Seed == 0 || x.Identity.Trace == 0 {
 		r.complain("begin without an identity")
 	}
 	r.open[x] = x.Identity

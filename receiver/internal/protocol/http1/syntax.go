@@ -189,9 +189,10 @@ func equalFold(b []byte, lower string) bool {
 	return true
 }
 
-// equalName compares b with a lower-case header name of letters and dashes, of
-// the same length, ignoring case, eight bytes at a time. Setting the case bit
-// maps nothing to a letter but that letter, and to a dash only CR.
+// equalName compares b with a lower-case header name of letters, digits and
+// dashes, of the same length, ignoring case, eight bytes at a time. Setting the
+// case bit maps nothing to a letter but that letter, to a dash only CR, and to a
+// digit only a control character, which is in no name.
 func equalName(b []byte, lower string) bool {
 	const fold = 0x2020202020202020
 	n := len(lower)

@@ -87,30 +87,20 @@ func parseTraceparent(v []byte, r *exchange.Remote) bool {
 	return ok
 }
 
-// remote is the trace context carried in a request head. tracestate counts
-// only beside a valid traceparent (section 3.3).
-func (p *parser) remote(h *head) (r exchange.Remote) {
-	if h.parents != 1 || !parseTraceparent(h.parent, &r) {
-		return exchange.Remote{}
-	}
-	r.Valid = true
-	if h.nstates == 0 {
-		return r
-	}
-	var joined [maxState]byte
-	state := joinState(joined[:0], h.states[:h.nstates])
-	// A caller tends to send the same tracestate with every request.
-	if string(state) != p.state {
-		p.state = string(state)
-	}
-	r.State = p.state
-	return r
-}
-
-// joinState appends the entries of all tracestate headers to b, as many whole
-// ones from the front as its capacity holds.
-func joinState(b []byte, headers [][]byte) []byte {
-	for _, v := range headers {
+// joinStates appends the entries of all tracestate headers in head, complete
+// lines up to the empty one, to b: as many whole ones from the front as its
+// capacity holds.
+func joinStates(b, head []byte) []byte {
+	for {
+		l, rest, ok := line(head)
+		if !ok || len(l) == 0 {
+			return b
+		}
+		head = rest
+		v, ok := value(l, "tracestate")
+		if !ok {
+			continue
+		}
 		for len(v) > 0 {
 			entry := v
 			if i := bytes.IndexByte(v, ','); i >= 0 {
@@ -135,5 +125,4 @@ func joinState(b []byte, headers [][]byte) []byte {
 			b = append(b, entry...)
 		}
 	}
-	return b
 }

@@ -1,0 +1,622 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Who causes what: for whom was the request made that leaves here?
+ *
+ * A request that arrives on a server's connection is *active* until its response
+ * begins. While it is, requests that leave the process on behalf of it are its
+ * children. On whose behalf a request leaves is asked at the moment it does,
+ * of the execution unit that sends it: the goroutine, the thread, or the event
+ * loop, which works on what it has read last. And where both ends of a
+ * connection are on this node, the request that arrives is the one that left.
+ *
+ * Wrong parents are worse than none. Evidence that does not suffice becomes a
+ * link, or nothing.
+ */
+#ifndef OTELCOL_EBPF_CAUSALITY_H
+#define OTELCOL_EBPF_CAUSALITY_H
+
+#include <bpf/bpf_core_read.h>
+
+#include "maps.h"
+#include "syscall.h"
+
+/* ---- requests ---- */
+
+static __always_inline struct request *request_at(__u32 slot)
+{
+	slot &= REQUEST_SLOTS - 1;
+	return bpf_map_lookup_elem(&requests, &slot);
+}
+
+static __always_inline struct request *request_of(const struct context *x)
+{
+	struct request *r;
+
+	if (!x->seed)
+		return NULL;
+	r = request_at(x->slot);
+	return r && r->seed == x->seed ? r : NULL;
+}
+
+static __always_inline bool active(const struct context *x)
+{
+	struct request *r = request_of(x);
+
+	return r && r->state == REQUEST_ACTIVE;
+}
+
+/* ---- execution units ---- */
+
+static __always_inline struct runtime *runtime_of(__u32 tgid)
+{
+	return bpf_map_lookup_elem(&runtimes, &tgid);
+}
+
+/* The address of the current goroutine's runtime.g, or 0. */
+static __always_inline __u64 current_g(struct task_struct *task, struct runtime *rt)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+
+#if defined(__TARGET_ARCH_x86)
+	__u64 g = 0;
+
+	/* Where C code makes system calls, too, only the thread's own variable is certain. */
+	if (rt->tls_g) {
+		bpf_probe_read_user(&g, sizeof(g), (void *)(task->thread.fsbase + rt->tls_g));
+		return g;
+	}
+	return BPF_CORE_READ(regs, r14);
+#else
+	return BPF_CORE_READ(regs, regs[28]);
+#endif
+}
+
+static __always_inline __u64 unit_key(__u32 tgid, __u64 goid)
+{
+	return (__u64)tgid << 32 | (__u32)goid;
+}
+
+/* The goroutine has `x` to work on now. */
+static __always_inline void goroutine_set(__u32 tgid, struct task_struct *task, struct runtime *rt,
+					  const struct context *x)
+{
+	__u64 g = current_g(task, rt), goid = 0, key;
+	struct context *old, fresh;
+
+	if (!g || bpf_probe_read_user(&goid, sizeof(goid), (void *)(g + rt->g_goid)) || !goid)
+		return;
+	key = unit_key(tgid, goid);
+	old = bpf_map_lookup_elem(&goroutines, &key);
+	if (old) {
+		old->seed = x->seed;
+		old->slot = x->slot;
+		old->method = METHOD_GOROUTINE;
+		return;
+	}
+	fresh = *x;
+	fresh.method = METHOD_GOROUTINE;
+	bpf_map_update_elem(&goroutines, &key, &fresh, BPF_ANY);
+}
+
+/*
+ * For whom does a goroutine work: for the request it has read, or the goroutine
+ * that started it has? What its parent worked on when it was first asked about it
+ * keeps, for its parent goes on to other requests.
+ */
+static __always_inline bool goroutine_context(__u32 tgid, struct runtime *rt, __u64 g, struct context *x)
+{
+	struct context *found;
+	__u64 goid = 0, parent = 0, key;
+
+	x->seed = 0;
+	if (bpf_probe_read_user(&goid, sizeof(goid), (void *)(g + rt->g_goid)) || !goid)
+		return false;
+	key = unit_key(tgid, goid);
+	found = bpf_map_lookup_elem(&goroutines, &key);
+	if (found) {
+		*x = *found;
+		if (request_of(x))
+			return true;
+		x->seed = 0;
+		return false;
+	}
+	if (!rt->g_parent || bpf_probe_read_user(&parent, sizeof(parent), (void *)(g + rt->g_parent)) || !parent)
+		return false;
+	parent = unit_key(tgid, parent);
+	found = bpf_map_lookup_elem(&goroutines, &parent);
+	if (!found)
+		return false;
+	*x = *found;
+	x->method = METHOD_PARENT_GOROUTINE;
+	if (active(x)) {
+		bpf_map_update_elem(&goroutines, &key, x, BPF_ANY);
+		return true;
+	}
+	x->seed = 0;
+	return false;
+}
+
+/* The beginning of runtime.hchan, the same in all versions. */
+struct go_chan {
+	__u64 count;
+	__u64 capacity;
+	__u64 buffer;
+	__u16 element_size;
+	__u16 pad;
+	__u32 closed;
+};
+
+#define GO_FRAME_WORDS 64
+
+/* Does the word name a channel that somebody waits at who works on a request? */
+static __always_inline bool waiting_at(__u32 tgid, struct runtime *rt, __u64 g, __u64 p, struct context *x)
+{
+	__u64 waiter = 0, word = 0;
+	struct go_chan c;
+
+	/* On the heap, as every goroutine is? */
+	if ((p ^ g) >> 36 || p & 7)
+		return false;
+	if (bpf_probe_read_user(&c, sizeof(c), (void *)p))
+		return false;
+	if (c.capacity != 1 || c.element_size != 16 || c.count || c.closed)
+		return false;
+	bpf_probe_read_user(&waiter, sizeof(waiter), (void *)(p + rt->chan_recvq));
+	if (!waiter)
+		return false;
+	/* It has to wait for this very channel. */
+	bpf_probe_read_user(&word, sizeof(word), (void *)(waiter + rt->sudog_c));
+	if (word != p)
+		return false;
+	word = 0;
+	bpf_probe_read_user(&word, sizeof(word), (void *)waiter);
+	return word && goroutine_context(tgid, rt, word, x);
+}
+
+/*
+ * net/http's client connections have a goroutine each that writes requests for
+ * others. It is given a channel to say how the write went (chan error, room for
+ * one), which is on its stack, in the outermost frame; and who asked waits there.
+ * Other words there may be left from requests before, and their channels be used
+ * again by others. But the place of the right one is the same in all of a
+ * program's processes: it is found by majority, and until then only what is not
+ * ambiguous is believed.
+ * Leaves what that goroutine works on in the scratch memory. A global function,
+ * so that the verifier walks it once.
+ */
+__attribute__((noinline)) int waiting_goroutine(__u32 tgid, __u64 g)
+{
+	struct runtime *rt = runtime_of(tgid);
+	struct scratch *s = scratch_get();
+	__u32 place = GO_FRAME_WORDS;
+	struct context x = {};
+	bool elected = false;
+	__u64 top = 0;
+	int i;
+
+	if (!rt || !s)
+		return 0;
+	s->found.seed = 0;
+	s->channel = 0;
+	if (!rt->chan_recvq || bpf_probe_read_user(&top, sizeof(top), (void *)(g + rt->g_stack_hi)))
+		return 0;
+	if (rt->frame_votes >= FRAME_ELECTED) {
+		__u64 p = 0;
+
+		bpf_probe_read_user(&p, sizeof(p), (void *)(top - (rt->frame_place + 1) * 8));
+		if (waiting_at(tgid, rt, g, p, &x)) {
+			s->found = x;
+			s->found.method = METHOD_WAITING_GOROUTINE;
+		}
+		s->channel = p;
+		return 0;
+	}
+	if (bpf_probe_read_user(s->data, GO_FRAME_WORDS * 8, (void *)(top - GO_FRAME_WORDS * 8)))
+		return 0;
+	for (i = 0; i < GO_FRAME_WORDS; i++) {
+		__u64 p = ((__u64 *)s->data)[(GO_FRAME_WORDS - 1 - i) & (GO_FRAME_WORDS - 1)];
+
+		if (!waiting_at(tgid, rt, g, p, &x))
+			continue;
+		if (i == rt->frame_place)
+			elected = true;
+		if (!s->found.seed) {
+			s->found = x;
+			place = i;
+		} else if (s->found.seed != x.seed) {
+			s->found.method = METHOD_AMBIGUOUS;
+		}
+	}
+	if (!s->found.seed)
+		return 0;
+	if (elected) {
+		rt->frame_votes++;
+	} else if (rt->frame_votes) {
+		rt->frame_votes--;
+	} else {
+		rt->frame_place = place;
+		rt->frame_votes = 1;
+	}
+	if (s->found.method == METHOD_AMBIGUOUS)
+		s->found.seed = 0;
+	else
+		s->found.method = METHOD_WAITING_GOROUTINE;
+	return 0;
+}
+
+/* An event loop that has slept since is in another turn, working on something else. */
+static __always_inline bool same_turn(struct unit *u, struct task_struct *task)
+{
+	return u->switches == task->nvcsw;
+}
+
+/*
+ * Is the model, "it works on what it read last", right about this process? It is
+ * asked with every response: that one must be the answer to what was read last.
+ */
+static __always_inline bool event_loop_trusted(struct runtime *rt)
+{
+	return (rt->wrong << 7) <= rt->right + 128;
+}
+
+static __always_inline void event_loop_check(struct runtime *rt, bool right)
+{
+	if (right)
+		rt->right++;
+	else
+		rt->wrong++;
+	if (rt->right > 8192 || rt->wrong > 8192) {
+		rt->right >>= 1;
+		rt->wrong >>= 1;
+	}
+}
+
+static __always_inline void thread_set(struct task_struct *task, struct runtime *rt, const struct context *x,
+				       bool borrowed)
+{
+	struct unit *u = bpf_task_storage_get(&units, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!u)
+		return;
+	if (!borrowed && !rt->event_loop && u->current.slot != x->slot && active(&u->current) && !u->borrowed)
+		rt->event_loop = 1;
+	u->current = *x;
+	u->borrowed = borrowed;
+	u->switches = task->nvcsw;
+}
+
+/* For whom does the current thread or goroutine work? */
+static __always_inline void context_now(struct task_struct *task, struct runtime *rt, __u32 tgid, struct context *x)
+{
+	struct unit *u;
+
+	x->seed = 0;
+	x->method = METHOD_NONE;
+	if (!rt)
+		return;
+	if (rt->g_goid) {
+		__u64 g = current_g(task, rt);
+		struct scratch *s = scratch_get();
+
+		if (!g || !s)
+			return;
+		if (goroutine_context(tgid, rt, g, x))
+			return;
+		waiting_goroutine(tgid, g);
+		if (s->found.seed)
+			*x = s->found;
+		return;
+	}
+	u = bpf_task_storage_get(&units, task, NULL, 0);
+	if (!u || !request_of(&u->current))
+		return;
+	if (rt->event_loop || u->borrowed) {
+		if (!same_turn(u, task))
+			return;
+		*x = u->current;
+		x->method = event_loop_trusted(rt) ? METHOD_EVENT_LOOP : METHOD_AMBIGUOUS;
+		return;
+	}
+	*x = u->current;
+	x->method = METHOD_THREAD;
+}
+
+/* ---- both ends of a connection on this node ---- */
+
+/*
+ * What the two ends of a connection have in common, whatever addresses are
+ * translated on the way: both initial sequence numbers; for unix sockets, the
+ * server's socket.
+ */
+static __always_inline struct join *join_of(struct conn *c, struct sock *sk)
+{
+	struct join *j, fresh = {};
+	__u64 key;
+
+	if (c->transport == TRANSPORT_UNIX) {
+		struct unix_sock *u = (struct unix_sock *)sk;
+
+		key = c->role == ROLE_SERVER ? (__u64)sk : (__u64)BPF_CORE_READ(u, peer);
+	} else if (c->plain_tcp) {
+		key = c->role == ROLE_SERVER ? (__u64)c->isn[DIR_RECEIVED] << 32 | c->isn[DIR_SENT]
+					     : (__u64)c->isn[DIR_SENT] << 32 | c->isn[DIR_RECEIVED];
+	} else {
+		return NULL;
+	}
+	j = bpf_map_lookup_elem(&joins, &key);
+	if (j)
+		return j;
+	/* The other end may do the same now. */
+	bpf_map_update_elem(&joins, &key, &fresh, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&joins, &key);
+}
+
+/* Where in the stream the request begins; both ends count alike. */
+static __always_inline __u32 join_position(struct conn *c, int dir, __u64 start, __u32 len)
+{
+	/* 0 is what an unused entry has. */
+	return (c->plain_tcp ? c->seq[dir] - len : (__u32)start) | 1U << 31;
+}
+
+/*
+ * Both ends say what they know and then look what the other has said, with a
+ * barrier between: at least the second one sees the first.
+ */
+static __always_inline void barrier_full(struct join *j)
+{
+	__sync_fetch_and_add(&j->barrier, 1);
+}
+
+/* ---- the four moments of an exchange ---- */
+
+static __always_inline __u32 microseconds(__u64 ns)
+{
+	__u64 us = ns / 1000;
+
+	return us < NOT_MEASURED ? (__u32)us : NOT_MEASURED - 1;
+}
+
+/* CPU time of the task until now, ns, plus a constant (the scheduler's clock is another). */
+static __always_inline __u64 cpu_time(struct task_struct *task, __u64 now)
+{
+	return task->se.sum_exec_runtime + now - task->se.exec_start;
+}
+
+/*
+ * How long ago the newest bytes came, us. The socket knows when it last handled
+ * a packet, exactly, which a delayed acknowledgement overwrites; and when the
+ * last data came, in ticks.
+ */
+static __always_inline __u32 waited(struct tcp_sock *tp, __u64 now)
+{
+	__u64 packet = TCP_READ(tp, tcp_mstamp) * 1000, ns = now > packet ? now - packet : 0, tick;
+	__u64 jiffies = bpf_jiffies64();
+	__u32 ticks = (__u32)jiffies - TCP_READ(tp, inet_conn.icsk_ack.lrcvtime);
+
+	if (!jiffies_base) {
+		clock_base = now;
+		jiffies_base = jiffies;
+	}
+	if (ticks > 1 && ticks < (1U << 31) && jiffies > jiffies_base + 16) {
+		tick = (now - clock_base) / (jiffies - jiffies_base);
+		if ((ticks - 1) * tick > ns)
+			ns = (ticks - 1) * tick;
+	}
+	return microseconds(ns);
+}
+
+/* A server reads the first bytes of a request. */
+static __always_inline void request_arrived(struct scratch *s, struct conn *c, struct sock *sk, struct tcp_sock *tp,
+					    struct task_struct *task, __u64 start, __u32 len, __u64 now)
+{
+	__u32 tgid = task->tgid, position = join_position(c, DIR_RECEIVED, start, len);
+	struct runtime *rt = runtime_of(tgid);
+	struct context x = {.slot = (__u32)c->id};
+	struct request *r = request_at(x.slot);
+	struct join *j;
+
+	if (!r)
+		return;
+	x.seed = s->record.identity;
+	r->state = REQUEST_ACTIVE;
+	r->trace = x.seed;
+	r->parent = 0;
+	r->seed = x.seed;
+	c->current = x;
+	j = join_of(c, sk);
+	if (j) {
+		j->server_seed = x.seed;
+		j->server_slot = x.slot;
+		j->server_position = position;
+		barrier_full(j);
+		if (j->client_position == position) {
+			r->parent = j->client_seed;
+			r->trace = j->client_trace;
+			s->record.method = METHOD_CONNECTION;
+		}
+	}
+	s->record.parent = r->parent;
+	s->record.trace = r->trace;
+	if (tp) {
+		s->record.queue_time = waited(tp, now);
+		c->start_retransmits = TCP_READ(tp, total_retrans);
+	}
+	c->start_tid = 0;
+	if (!rt)
+		return;
+	if (rt->g_goid) {
+		goroutine_set(tgid, task, rt, &x);
+		return;
+	}
+	thread_set(task, rt, &x, false);
+	if (!rt->event_loop) {
+		c->start_tid = task->pid;
+		c->start_cpu = cpu_time(task, now);
+		c->start_runqueue = task->sched_info.run_delay;
+	}
+}
+
+/*
+ * More of it comes, perhaps read by another thread. (Goroutines that read bodies
+ * may work for others at the same time, as the writers of net/http's client
+ * connections do; but its server reads one byte ahead in a goroutine of its own.)
+ */
+static __always_inline void request_continued(struct conn *c, struct task_struct *task, __u32 before)
+{
+	struct runtime *rt = runtime_of(task->tgid);
+
+	if (!rt || !active(&c->current))
+		return;
+	if (rt->g_goid && before == 1)
+		goroutine_set(task->tgid, task, rt, &c->current);
+	else if (!rt->g_goid)
+		thread_set(task, rt, &c->current, false);
+}
+
+/* A server sends the first bytes of a response. */
+static __always_inline void response_left(struct scratch *s, struct conn *c, struct task_struct *task)
+{
+	struct runtime *rt = runtime_of(task->tgid);
+	struct request *r = request_of(&c->current);
+	struct unit *u;
+
+	if (r) {
+		r->state = REQUEST_ANSWERED;
+		/* By now the client's end is known, too, if it is here. */
+		s->record.peer = r->seed;
+		s->record.parent = r->parent;
+		s->record.trace = r->trace;
+		if (r->parent)
+			s->record.method = METHOD_CONNECTION;
+	}
+	if (!r || !rt || rt->g_goid)
+		return;
+	u = bpf_task_storage_get(&units, task, NULL, 0);
+	if (!u)
+		return;
+	if (rt->event_loop && same_turn(u, task)) {
+		if (u->current.seed == c->current.seed)
+			event_loop_check(rt, true);
+		else if (active(&u->current))
+			event_loop_check(rt, false);
+	}
+}
+
+/* A client sends the first bytes of a request. */
+static __always_inline void request_left(struct scratch *s, struct conn *c, struct sock *sk, struct tcp_sock *tp,
+					 struct task_struct *task, __u64 start, __u32 len)
+{
+	__u32 position = join_position(c, DIR_SENT, start, len);
+	struct runtime *rt = runtime_of(task->tgid);
+	struct context x = {};
+	struct request *r;
+	struct join *j;
+	__u64 trace;
+
+	context_now(task, rt, task->tgid, &x);
+	if ((!x.seed || x.method == METHOD_EVENT_LOOP || x.method == METHOD_AMBIGUOUS) && c->role == ROLE_CLIENT &&
+	    !c->requests && c->current.seed) {
+		/* Opened for this. */
+		x = c->current;
+		x.method = METHOD_CONNECT;
+	}
+	c->requests = 1;
+	trace = s->record.identity;
+	r = request_of(&x);
+	if (r) {
+		if (r->state != REQUEST_ACTIVE)
+			x.method = METHOD_AFTER_RESPONSE;
+		s->record.method = x.method;
+		s->record.parent = x.seed;
+		s->record.trace = r->trace;
+		if (x.method < METHOD_LINKS)
+			trace = r->trace;
+	} else {
+		s->record.trace = trace;
+	}
+	c->seed = s->record.identity;
+	c->channel = !r && rt && rt->g_goid ? s->channel : 0;
+	/* Even if it is not to be believed yet: that is checked with its response. */
+	c->current = x;
+	if (tp)
+		c->start_retransmits = TCP_READ(tp, total_retrans);
+
+	j = join_of(c, sk);
+	if (!j)
+		return;
+	j->client_seed = s->record.identity;
+	j->client_trace = trace;
+	j->client_position = position;
+	barrier_full(j);
+	if (j->server_position == position) {
+		/* The server was faster than this call's return. */
+		s->record.peer = j->server_seed;
+		r = request_at(j->server_slot);
+		if (r && r->seed == j->server_seed) {
+			r->parent = s->record.identity;
+			r->trace = trace;
+		}
+	}
+}
+
+/* A client reads the first bytes of a response: whoever waited for it goes on. */
+static __always_inline void response_arrived(struct scratch *s, struct conn *c, struct task_struct *task)
+{
+	struct runtime *rt = runtime_of(task->tgid);
+	struct context x = {};
+	struct request *r;
+
+	if (!rt)
+		return;
+	if (rt->g_goid) {
+		/* Who asked was about to wait then, and does so now. */
+		if (!c->channel || !waiting_at(task->tgid, rt, c->channel, c->channel, &x))
+			return;
+		c->channel = 0;
+		r = request_of(&x);
+		if (!r || r->state != REQUEST_ACTIVE)
+			return;
+		c->current = x;
+		s->record.peer = c->seed;
+		s->record.parent = r->seed;
+		s->record.trace = r->trace;
+		s->record.method = METHOD_WAITING_GOROUTINE;
+		return;
+	}
+	if (rt->event_loop)
+		thread_set(task, rt, &c->current, true);
+}
+
+/* What the kernel knows about the exchange so far. */
+static __always_inline void measure(struct scratch *s, struct conn *c, struct tcp_sock *tp, struct task_struct *task,
+				    __u64 now)
+{
+	__u64 cpu, runqueue;
+
+	if (tp) {
+		s->record.rtt = TCP_READ(tp, srtt_us) >> 3;
+		s->record.retransmits = TCP_READ(tp, total_retrans) - c->start_retransmits;
+	}
+	if (c->role != ROLE_SERVER || c->start_tid != (__u32)task->pid)
+		return;
+	cpu = cpu_time(task, now) - c->start_cpu;
+	runqueue = task->sched_info.run_delay - c->start_runqueue;
+	/* A clock of another CPU may be off by a little. */
+	s->record.thread_cpu = cpu < (1ULL << 62) ? microseconds(cpu) : 0;
+	s->record.runqueue = microseconds(runqueue);
+}
+
+/* A client begins to connect, in the calling thread: for whom? */
+static __always_inline void connection_made(struct conn *c, struct task_struct *task)
+{
+	struct runtime *rt = runtime_of(task->tgid);
+	struct context x;
+
+	if (!rt || rt->g_goid)
+		return;
+	context_now(task, rt, task->tgid, &x);
+	if (x.method && x.method < METHOD_LINKS && active(&x))
+		c->current = x;
+}
+
+#endif

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package causality
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
+)
+
+const (
+	// An entry is kept for one to two generations. Children of a request that
+	// takes longer than that lose the trace named in it.
+	generation = 5 * time.Minute
+	// maxEntries of a generation; more end it early.
+	maxEntries = 1 << 17
+	// maxHops bounds the walk from trace to trace.
+	maxHops = 8
+)
+
+// W3C trace flags.
+const (
+	flagSampled = 0x01
+	flagRandom  = 0x02
+)
+
+// Table holds what exchanges tell about the contexts of others. It is safe for
+// concurrent use.
+type Table struct {
+	ids     IDs
+	version atomic.Uint64 // changes with every entry
+	mu      sync.RWMutex
+	recent  map[uint64]entry
+	older   map[uint64]entry
+	since   time.Time
+	names   atomic.Int64 // when a request named a context last, Unix s
+}
+
+// entry is about one identity.
+type entry struct {
+	// named: a request of this trace, or this request, came with a context.
+	named  bool
+	remote exchange.Remote
+	// parent and trace are identities: of the client's end of the same
+	// request, and of the first request of its trace. 0 if not known.
+	parent, trace uint64
+}
+
+// NewTable makes an empty Table.
+func NewTable(ids IDs) *Table {
+	return &Table{ids: ids, recent: map[uint64]entry{}, since: time.Now()}
+}
+
+// Version changes whenever something new is learned; 0 means nothing ever was.
+func (t *Table) Version() uint64 { return t.version.Load() }
+
+// Named reports whether requests have named contexts lately.
+func (t *Table) Named() bool {
+	return time.Since(time.Unix(t.names.Load(), 0)) < generation
+}
+
+// Begin learns what an exchange, whose request's head was just read, tells about
+// others.
+func (t *Table) Begin(x *exchange.Exchange) {
+	id := &x.Identity
+	if x.Role == exchange.RoleClient {
+		if id.Peer != 0 {
+			t.update(id.Peer, func(e *entry) { e.parent, e.trace = id.Seed, id.Trace })
+		}
+		return
+	}
+	if x.Remote.Valid {
+		t.names.Store(time.Now().Unix())
+		t.update(id.Seed, func(e *entry) { e.named, e.remote = true, x.Remote })
+		if id.Trace != id.Seed {
+			t.update(id.Trace, func(e *entry) { e.named, e.remote = true, x.Remote })
+		}
+	}
+}
+
+// End learns what is known about an exchange only when it is over.
+func (t *Table) End(x *exchange.Exchange) {
+	if id := &x.Identity; id.Late && id.Trace != id.Seed {
+		t.update(id.Seed, func(e *entry) { e.trace = id.Trace })
+	}
+}
+
+func (t *Table) update(identity uint64, set func(*entry)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.recent) >= maxEntries || time.Since(t.since) > generation {
+		t.older, t.recent, t.since = t.recent, map[uint64]entry{}, time.Now()
+	}
+	e, ok := t.recent[identity]
+	if !ok {
+		e = t.older[identity]
+	}
+	set(&e)
+	t.recent[identity] = e
+	t.version.Add(1)
+}
+
+func (t *Table) get(identity uint64) entry {
+	e, ok := t.recent[identity]
+	if !ok {
+		e = t.older[identity]
+	}
+	return e
+}
+
+// Request is what the context of an exchange is made of.
+type Request struct {
+	Identity exchange.Identity
+	Remote   exchange.Remote
+	Role     exchange.Role
+}
+
+// Resolve settles the context of a request, as far as is known now.
+func (t *Table) Resolve(r *Request) exchange.Context {
+	id := r.Identity
+	c := exchange.Context{SpanID: t.ids.SpanID(id.Seed), Method: id.Method}
+	if t.Version() != 0 {
+		t.mu.RLock()
+		defer t.mu.RUnlock()
+		if id.Parent == 0 {
+			if own := t.get(id.Seed); own.parent != 0 {
+				id.Parent, id.Trace = own.parent, own.trace
+				c.Method = exchange.MethodConnection
+			}
+		}
+	}
+	if r.Remote.Valid {
+		name(&c, &r.Remote)
+	} else {
+		t.trace(id.Trace, &c)
+	}
+	switch {
+	case c.Method.IsLink():
+		var linked exchange.Context
+		t.trace(id.Linked, &linked)
+		c.LinkTraceID, c.LinkSpanID = linked.TraceID, t.ids.SpanID(id.Parent)
+	case id.Parent != 0:
+		c.ParentID = t.ids.SpanID(id.Parent)
+		c.Remote = r.Role == exchange.RoleServer
+	}
+	if r.Remote.Valid && !t.prefers(&id, r, c.Method) {
+		c.ParentID, c.Method = r.Remote.SpanID, exchange.MethodHeader
+		// In a client's own request the context is that of the process itself:
+		// of a span of an SDK.
+		c.Remote = r.Role == exchange.RoleServer
+	}
+	return c
+}
+
+// prefers reports whether what the kernel found is a better parent than the one
+// the request names.
+func (t *Table) prefers(id *exchange.Identity, r *Request, m exchange.Method) bool {
+	if id.Parent == 0 || m.IsLink() {
+		return false
+	}
+	if r.Role != exchange.RoleClient {
+		// The client's end of this very request: named there, too.
+		return m == exchange.MethodConnection
+	}
+	// A proxy passes on what it was sent. Whatever else is named is a span of
+	// the process itself, which stands between.
+	served := t.get(id.Parent)
+	return served.named && served.remote.SpanID == r.Remote.SpanID
+}
+
+// trace fills in the trace that begins with a request.
+func (t *Table) trace(identity uint64, c *exchange.Context) {
+	if t.Version() != 0 {
+		for range maxHops {
+			e := t.get(identity)
+			if e.named {
+				name(c, &e.remote)
+				return
+			}
+			if e.trace == 0 || e.trace == identity {
+				break
+			}
+			identity = e.trace
+		}
+	}
+	c.TraceID = t.ids.TraceID(identity)
+}
+
+// name puts an exchange into the trace that a request named.
+func name(c *exchange.Context, r *exchange.Remote) {
+	c.TraceID = r.TraceID
+	c.Decided = !r.Deferred
+	c.Sampled = r.Flags&flagSampled != 0
+	c.Random = r.Flags&flagRandom != 0
+}

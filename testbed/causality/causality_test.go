@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package causality
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/testbed/groundtruth"
+)
+
+// limit is what the links of a row have to reach, in percent of those expected.
+type limit struct{ minRight, maxWrong float64 }
+
+// limits are by runtime, and for JoinRow and RootRow. This is the one place to
+// change them.
+var limits = map[string]limit{
+	"nginx":    {minRight: 0, maxWrong: 100},
+	"haproxy":  {minRight: 0, maxWrong: 100},
+	"goproxy":  {minRight: 0, maxWrong: 100},
+	"go":       {minRight: 0, maxWrong: 100},
+	"python":   {minRight: 0, maxWrong: 100},
+	"gunicorn": {minRight: 0, maxWrong: 100},
+	"aiohttp":  {minRight: 0, maxWrong: 100},
+	"fastapi":  {minRight: 0, maxWrong: 100},
+	"node":     {minRight: 0, maxWrong: 100},
+	"express":  {minRight: 0, maxWrong: 100},
+	"java":     {minRight: 0, maxWrong: 100},
+	"spring":   {minRight: 0, maxWrong: 100},
+	"rust":     {minRight: 0, maxWrong: 100},
+	"puma":     {minRight: 0, maxWrong: 100},
+	JoinRow:    {minRight: 0, maxWrong: 100},
+	RootRow:    {minRight: 0, maxWrong: 100},
+}
+
+// Limits of the run as a whole: traces in which two requests met, in percent of
+// the requests, and spans that were not reported, in percent of the spans.
+const maxMerged, maxNotSeen = 0, 0.1
+
+// TestCausality runs every scenario on every capture backend.
+//
+// CAUSALITY_SCENARIOS, a regular expression, selects scenarios; CAUSALITY_REQUESTS
+// is the number of requests of each run; CAUSALITY_REPORT names a directory for the
+// tables, as Markdown and JSON.
+func TestCausality(t *testing.T) {
+	requirements(t, "nginx", "haproxy", "puma", "node", "npm", "python3", "javac", "mvn", "cargo")
+	requests := 0
+	if n := os.Getenv("CAUSALITY_REQUESTS"); n != "" {
+		var err error
+		requests, err = strconv.Atoi(n)
+		require.NoError(t, err, "CAUSALITY_REQUESTS")
+	}
+	for _, hooks := range []string{"sock", "sys_exit"} {
+		t.Run(hooks, func(t *testing.T) {
+			result, err := Run(t.Context(), Options{
+				Scenarios: os.Getenv("CAUSALITY_SCENARIOS"), Concurrency: []int{1, 16, 64}, Requests: requests, Hooks: hooks, Seed: 1, Dir: t.TempDir(), Log: t.Logf,
+			})
+			require.NoError(t, err)
+			t.Logf("\n%s", result)
+			publish(t, result, hooks)
+			judge(t, result)
+		})
+	}
+}
+
+func judge(t *testing.T, r *Result) {
+	total := r.Total()
+	assert.Zero(t, total.Failed, "requests failed")
+	assert.Zero(t, total.Unexpected+r.Strangers, "spans nobody caused")
+	assert.LessOrEqual(t, 100*float64(total.NotSeen)/float64(total.Spans), maxNotSeen, "%% of spans not reported")
+	assert.LessOrEqual(t, 100*float64(total.Merged)/float64(total.Requests), float64(maxMerged), "%% of traces merged")
+	for name, row := range r.Rows {
+		l, ok := limits[name]
+		require.True(t, ok, "no limits for %s", name)
+		right := assert.GreaterOrEqual(t, row.percent(row.Right), l.minRight, "%s: %% right", name)
+		if !assert.LessOrEqual(t, row.percent(row.Wrong), l.maxWrong, "%s: %% wrong", name) || !right {
+			t.Log(r.Explain(1, regexp.MustCompile(" "+name+"$")))
+		}
+	}
+}
+
+func publish(t *testing.T, r *Result, name string) {
+	dir := os.Getenv("CAUSALITY_REPORT")
+	if dir == "" {
+		return
+	}
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+	b, err := json.MarshalIndent(r, "", "  ")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, name+".json"), append(b, '\n'), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, name+".md"), []byte(r.String()), 0o644))
+}
+
+// requirements skips where the machine cannot run this, but never in CI.
+func requirements(t *testing.T, tools ...string) {
+	t.Helper()
+	missing := func(what string) {
+		t.Helper()
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("needs %s", what)
+		}
+		t.Skipf("needs %s", what)
+	}
+	if os.Geteuid() != 0 {
+		missing("root")
+	}
+	if _, err := groundtruth.Binary(); err != nil {
+		missing(err.Error())
+	}
+	for _, tool := range tools {
+		if _, err := exec.LookPath(tool); err != nil {
+			missing(tool + " (testbed/install.sh)")
+		}
+	}
+	// Tests that load the machine do not run beside each other.
+	f, err := os.OpenFile(filepath.Join(os.TempDir(), "otelcol-ebpf-testbed.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	require.NoError(t, err)
+	require.NoError(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX))
+	t.Cleanup(func() { f.Close() })
+}
