@@ -541,10 +541,47 @@ int BPF_PROG(sock_destroy, struct sock *sk)
 		splice_seen = 1;
 	}
 	emit_event(&r, c, RECORD_CLOSE, DIR_RECEIVED, BPF_CORE_READ(sk, sk_err), 0);
+	request_over(c);
 	if (conn_by_address)
 		bpf_map_delete_elem(&conn_hash, &key);
 	else
 		c->announced = 0;
+	return 0;
+}
+
+/* ---- threads ---- */
+
+/*
+ * A thread wakes up another one of its process that waits at a futex, or for
+ * bytes of a pipe or eventfd: it may hand over work. (Interrupts wake threads up,
+ * too, on behalf of whoever is running: the system calls tell.) This one is hit by
+ * every wakeup, so it is attached only once handoff_wanted says that it may help.
+ */
+SEC("tp_btf/sched_waking")
+int BPF_PROG(thread_woken, struct task_struct *woken)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs;
+	struct runtime *rt;
+	__u64 place;
+	__u32 nr;
+
+	if (!enabled || task->tgid != woken->tgid || task->pid == woken->pid)
+		return 0;
+	rt = runtime_of(task->tgid);
+	if (!rt || rt->g_goid)
+		return 0;
+	regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	nr = SYSCALL_NR(regs);
+	if (nr != NR_futex && nr != NR_write)
+		return 0;
+	regs = (struct pt_regs *)bpf_task_pt_regs(woken);
+	place = ARG0(regs);
+	if (nr == NR_futex ? SYSCALL_NR(regs) != NR_futex
+			   : SYSCALL_NR(regs) != NR_read && SYSCALL_NR(regs) != NR_epoll_wait &&
+				     SYSCALL_NR(regs) != NR_epoll_pwait)
+		return 0;
+	thread_handed(task, rt, woken->pid, place);
 	return 0;
 }
 
@@ -577,8 +614,12 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	__u32 from = parent->tgid, to = child->tgid, *verdict, v;
 	struct runtime *rt, copy;
 
-	if (from == to)
+	if (from == to) {
+		rt = runtime_of(from);
+		if (enabled && rt && !rt->g_goid)
+			thread_started(bpf_get_current_task_btf(), rt, child->pid);
 		return 0;
+	}
 	verdict = bpf_map_lookup_elem(&processes, &from);
 	if (verdict) {
 		v = *verdict;

@@ -146,27 +146,34 @@ struct go_chan {
 	__u32 closed;
 };
 
-#define GO_FRAME_WORDS 64
+/* Where the variable is, from the stack's end: in so many words below so many bytes. */
+#define GO_FRAME_END 88
+#define GO_FRAME_WORDS 7
 
-/* Does the word name a channel that somebody waits at who works on a request? */
-static __always_inline bool waiting_at(__u32 tgid, struct runtime *rt, __u64 g, __u64 p, struct context *x)
+/* Does a word point to a channel for errors, as writers of requests are given? */
+static __always_inline bool is_result_channel(__u64 g, __u64 p)
 {
-	__u64 waiter = 0, word = 0;
 	struct go_chan c;
 
-	/* On the heap, as every goroutine is? */
-	if ((p ^ g) >> 36 || p & 7)
+	/* In the heap, as every goroutine is? (It is anywhere since Go 1.26.) */
+	if ((p > g ? p - g : g - p) >> 36 || p & 15)
 		return false;
 	if (bpf_probe_read_user(&c, sizeof(c), (void *)p))
 		return false;
-	if (c.capacity != 1 || c.element_size != 16 || c.count || c.closed)
-		return false;
-	bpf_probe_read_user(&waiter, sizeof(waiter), (void *)(p + rt->chan_recvq));
+	return c.capacity == 1 && c.element_size == 16 && c.count <= 1;
+}
+
+/* What the goroutine works on that waits at a channel, if one does. */
+static __always_inline bool waiting_at(__u32 tgid, struct runtime *rt, __u64 channel, struct context *x)
+{
+	__u64 waiter = 0, word = 0;
+
+	bpf_probe_read_user(&waiter, sizeof(waiter), (void *)(channel + rt->chan_recvq));
 	if (!waiter)
 		return false;
 	/* It has to wait for this very channel. */
 	bpf_probe_read_user(&word, sizeof(word), (void *)(waiter + rt->sudog_c));
-	if (word != p)
+	if (word != channel)
 		return false;
 	word = 0;
 	bpf_probe_read_user(&word, sizeof(word), (void *)waiter);
@@ -176,11 +183,10 @@ static __always_inline bool waiting_at(__u32 tgid, struct runtime *rt, __u64 g, 
 /*
  * net/http's client connections have a goroutine each that writes requests for
  * others. It is given a channel to say how the write went (chan error, room for
- * one), which is on its stack, in the outermost frame; and who asked waits there.
- * Other words there may be left from requests before, and their channels be used
- * again by others. But the place of the right one is the same in all of a
- * program's processes: it is found by majority, and until then only what is not
- * ambiguous is believed.
+ * one), a local variable of its outermost frame; and who asked waits there. The
+ * variable is at the same distance from the stack's end in all programs of a Go
+ * version and architecture, give or take a word. Words further up or down may be
+ * left from other calls, and their channels be used again by others.
  * Leaves what that goroutine works on in the scratch memory. A global function,
  * so that the verifier walks it once.
  */
@@ -188,59 +194,26 @@ __attribute__((noinline)) int waiting_goroutine(__u32 tgid, __u64 g)
 {
 	struct runtime *rt = runtime_of(tgid);
 	struct scratch *s = scratch_get();
-	__u32 place = GO_FRAME_WORDS;
+	__u64 words[GO_FRAME_WORDS], end = 0;
 	struct context x = {};
-	bool elected = false;
-	__u64 top = 0;
 	int i;
 
 	if (!rt || !s)
 		return 0;
 	s->found.seed = 0;
-	s->channel = 0;
-	if (!rt->chan_recvq || bpf_probe_read_user(&top, sizeof(top), (void *)(g + rt->g_stack_hi)))
+	if (!rt->chan_recvq || bpf_probe_read_user(&end, sizeof(end), (void *)(g + rt->g_stack_hi)))
 		return 0;
-	if (rt->frame_votes >= FRAME_ELECTED) {
-		__u64 p = 0;
-
-		bpf_probe_read_user(&p, sizeof(p), (void *)(top - (rt->frame_place + 1) * 8));
-		if (waiting_at(tgid, rt, g, p, &x)) {
+	if (bpf_probe_read_user(words, sizeof(words), (void *)(end - GO_FRAME_END - sizeof(words))))
+		return 0;
+	for (i = GO_FRAME_WORDS - 1; i >= 0; i--) {
+		if (!is_result_channel(g, words[i]))
+			continue;
+		if (waiting_at(tgid, rt, words[i], &x)) {
 			s->found = x;
 			s->found.method = METHOD_WAITING_GOROUTINE;
 		}
-		s->channel = p;
-		return 0;
+		break;
 	}
-	if (bpf_probe_read_user(s->data, GO_FRAME_WORDS * 8, (void *)(top - GO_FRAME_WORDS * 8)))
-		return 0;
-	for (i = 0; i < GO_FRAME_WORDS; i++) {
-		__u64 p = ((__u64 *)s->data)[(GO_FRAME_WORDS - 1 - i) & (GO_FRAME_WORDS - 1)];
-
-		if (!waiting_at(tgid, rt, g, p, &x))
-			continue;
-		if (i == rt->frame_place)
-			elected = true;
-		if (!s->found.seed) {
-			s->found = x;
-			place = i;
-		} else if (s->found.seed != x.seed) {
-			s->found.method = METHOD_AMBIGUOUS;
-		}
-	}
-	if (!s->found.seed)
-		return 0;
-	if (elected) {
-		rt->frame_votes++;
-	} else if (rt->frame_votes) {
-		rt->frame_votes--;
-	} else {
-		rt->frame_place = place;
-		rt->frame_votes = 1;
-	}
-	if (s->found.method == METHOD_AMBIGUOUS)
-		s->found.seed = 0;
-	else
-		s->found.method = METHOD_WAITING_GOROUTINE;
 	return 0;
 }
 
@@ -278,11 +251,97 @@ static __always_inline void thread_set(struct task_struct *task, struct runtime 
 
 	if (!u)
 		return;
-	if (!borrowed && !rt->event_loop && u->current.slot != x->slot && active(&u->current) && !u->borrowed)
-		rt->event_loop = 1;
+	if (!borrowed && u->current.slot != x->slot && active(&u->current) && !u->borrowed)
+		u->loop = 1;
 	u->current = *x;
 	u->borrowed = borrowed;
 	u->switches = task->nvcsw;
+}
+
+/* ---- work handed to other threads ---- */
+
+/* What a thread was woken up, or started, for. */
+static __always_inline bool handed_over(struct runtime *rt, __u32 pid, struct context *x)
+{
+	struct handoff *h = bpf_map_lookup_elem(&handoffs, &pid);
+
+	handoff_wanted = 1;
+	if (!h)
+		return false;
+	x->seed = h->seed;
+	x->slot = h->slot;
+	/* With several requests about, who is woken up may take up another one's work. */
+	x->method = rt->active <= 1 ? METHOD_WAKEUP : METHOD_AMBIGUOUS;
+	if (!active(x)) {
+		x->seed = 0;
+		return false;
+	}
+	/*
+	 * Busy workers take the next piece of work without being woken up for it,
+	 * so that a worker is believed to work for its waker only once.
+	 */
+	if (h->once)
+		h->seed = 0;
+	return true;
+}
+
+/*
+ * One thread wakes another one up, which waits at `place`. The place tells waits
+ * apart: a thread that has been given work may wait for a lock, too, which anybody
+ * may release.
+ */
+static __always_inline void thread_handed(struct task_struct *task, struct runtime *rt, __u32 pid, __u64 place)
+{
+	struct unit *u = bpf_task_storage_get(&units, task, NULL, 0);
+	struct handoff *old = bpf_map_lookup_elem(&handoffs, &pid), fresh = {};
+	__u32 waker = task->pid;
+	struct context x = {};
+
+	if (place - rt->static_start < rt->static_size)
+		return;
+	if (u && active(&u->current)) {
+		if (!(rt->event_loop || u->loop || u->borrowed) || same_turn(u, task))
+			x = u->current;
+	} else {
+		/* Perhaps it passes on what it was handed itself. */
+		struct handoff *own = bpf_map_lookup_elem(&handoffs, &waker);
+
+		if (own) {
+			x.seed = own->seed;
+			x.slot = own->slot;
+			if (!active(&x))
+				x.seed = 0;
+		}
+	}
+	if (old) {
+		struct context before = {.seed = old->seed, .slot = old->slot};
+
+		if (old->place != place && active(&before))
+			return;
+	} else if (!x.seed) {
+		return;
+	}
+	fresh.seed = x.seed;
+	fresh.slot = x.slot;
+	fresh.place = place;
+	fresh.once = u && !(rt->event_loop || u->loop);
+	if (old)
+		*old = fresh;
+	else
+		bpf_map_update_elem(&handoffs, &pid, &fresh, BPF_ANY);
+}
+
+/* A thread starts another one. */
+static __always_inline void thread_started(struct task_struct *task, struct runtime *rt, __u32 pid)
+{
+	struct unit *u = bpf_task_storage_get(&units, task, NULL, 0);
+	struct handoff fresh = {};
+
+	if (!u || !active(&u->current) || ((rt->event_loop || u->loop || u->borrowed) && !same_turn(u, task)))
+		return;
+	fresh.seed = u->current.seed;
+	fresh.slot = u->current.slot;
+	bpf_map_update_elem(&handoffs, &pid, &fresh, BPF_ANY);
 }
 
 /* For whom does the current thread or goroutine work? */
@@ -308,15 +367,20 @@ static __always_inline void context_now(struct task_struct *task, struct runtime
 		return;
 	}
 	u = bpf_task_storage_get(&units, task, NULL, 0);
-	if (!u || !request_of(&u->current))
+	if (!u || !request_of(&u->current)) {
+		handed_over(rt, task->pid, x);
 		return;
-	if (rt->event_loop || u->borrowed) {
+	}
+	if (rt->event_loop || u->loop || u->borrowed) {
 		if (!same_turn(u, task))
 			return;
 		*x = u->current;
 		x->method = event_loop_trusted(rt) ? METHOD_EVENT_LOOP : METHOD_AMBIGUOUS;
 		return;
 	}
+	/* One that has answered may have been given other work. */
+	if (!active(&u->current) && handed_over(rt, task->pid, x))
+		return;
 	*x = u->current;
 	x->method = METHOD_THREAD;
 }
@@ -367,6 +431,13 @@ static __always_inline void barrier_full(struct join *j)
 	__sync_fetch_and_add(&j->barrier, 1);
 }
 
+static __always_inline bool in_loop(struct task_struct *task)
+{
+	struct unit *u = bpf_task_storage_get(&units, task, NULL, 0);
+
+	return u && u->loop;
+}
+
 /* ---- the four moments of an exchange ---- */
 
 static __always_inline __u32 microseconds(__u64 ns)
@@ -403,6 +474,19 @@ static __always_inline __u32 waited(struct tcp_sock *tp, __u64 now)
 			ns = (ticks - 1) * tick;
 	}
 	return microseconds(ns);
+}
+
+/* The process has one request less to serve. */
+static __always_inline void request_over(struct conn *c)
+{
+	struct runtime *rt;
+
+	if (!c->counted)
+		return;
+	c->counted = 0;
+	rt = runtime_of(c->checked_tgid);
+	if (rt)
+		__sync_fetch_and_add(&rt->active, -1);
 }
 
 /* A server reads the first bytes of a request. */
@@ -444,12 +528,15 @@ static __always_inline void request_arrived(struct scratch *s, struct conn *c, s
 	c->start_tid = 0;
 	if (!rt)
 		return;
+	request_over(c);
+	__sync_fetch_and_add(&rt->active, 1);
+	c->counted = 1;
 	if (rt->g_goid) {
 		goroutine_set(tgid, task, rt, &x);
 		return;
 	}
 	thread_set(task, rt, &x, false);
-	if (!rt->event_loop) {
+	if (!rt->event_loop && !in_loop(task)) {
 		c->start_tid = task->pid;
 		c->start_cpu = cpu_time(task, now);
 		c->start_runqueue = task->sched_info.run_delay;
@@ -489,12 +576,13 @@ static __always_inline void response_left(struct scratch *s, struct conn *c, str
 		if (r->parent)
 			s->record.method = METHOD_CONNECTION;
 	}
+	request_over(c);
 	if (!r || !rt || rt->g_goid)
 		return;
 	u = bpf_task_storage_get(&units, task, NULL, 0);
 	if (!u)
 		return;
-	if (rt->event_loop && same_turn(u, task)) {
+	if ((rt->event_loop || u->loop) && same_turn(u, task)) {
 		if (u->current.seed == c->current.seed)
 			event_loop_check(rt, true);
 		else if (active(&u->current))
@@ -534,8 +622,6 @@ static __always_inline void request_left(struct scratch *s, struct conn *c, stru
 	} else {
 		s->record.trace = trace;
 	}
-	c->seed = s->record.identity;
-	c->channel = !r && rt && rt->g_goid ? s->channel : 0;
 	/* Even if it is not to be believed yet: that is checked with its response. */
 	c->current = x;
 	if (tp)
@@ -559,31 +645,12 @@ static __always_inline void request_left(struct scratch *s, struct conn *c, stru
 	}
 }
 
-/* A client reads the first bytes of a response: whoever waited for it goes on. */
-static __always_inline void response_arrived(struct scratch *s, struct conn *c, struct task_struct *task)
+/* A client reads from a response: an event loop goes on with what waited for it. */
+static __always_inline void response_arrived(struct conn *c, struct task_struct *task)
 {
 	struct runtime *rt = runtime_of(task->tgid);
-	struct context x = {};
-	struct request *r;
 
-	if (!rt)
-		return;
-	if (rt->g_goid) {
-		/* Who asked was about to wait then, and does so now. */
-		if (!c->channel || !waiting_at(task->tgid, rt, c->channel, c->channel, &x))
-			return;
-		c->channel = 0;
-		r = request_of(&x);
-		if (!r || r->state != REQUEST_ACTIVE)
-			return;
-		c->current = x;
-		s->record.peer = c->seed;
-		s->record.parent = r->seed;
-		s->record.trace = r->trace;
-		s->record.method = METHOD_WAITING_GOROUTINE;
-		return;
-	}
-	if (rt->event_loop)
+	if (rt && !rt->g_goid && (rt->event_loop || in_loop(task)))
 		thread_set(task, rt, &c->current, true);
 }
 

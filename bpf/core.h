@@ -413,8 +413,7 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 			else
 				request_continued(c, task, c->turn_captured - want);
 		} else if (c->role == ROLE_CLIENT) {
-			if (turn)
-				response_arrived(s, c, task);
+			response_arrived(c, task);
 			measure(s, c, tp, task, now);
 		}
 	} else {

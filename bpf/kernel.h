@@ -30,6 +30,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
+	BPF_MAP_TYPE_SOCKHASH = 18,
 	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
@@ -116,14 +117,27 @@ struct sock_common {
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
 	possible_net_t skc_net;
+	struct proto *skc_prot;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 };
 
 struct socket;
 
+struct proto {
+	unsigned long *memory_pressure;
+};
+
+typedef struct {
+	int owned;
+} socket_lock_t;
+
 struct sock {
 	struct sock_common __sk_common;
+	socket_lock_t sk_lock;
+	unsigned long sk_flags;
+	int sk_wmem_queued;
+	int sk_sndbuf;
 	__u16 sk_type;
 	__u16 sk_protocol;
 	__u32 sk_max_ack_backlog;
@@ -133,6 +147,8 @@ struct sock {
 };
 
 struct inet_connection_sock {
+	const void *icsk_ulp_ops;
+	__u8 icsk_retransmits;
 	struct {
 		__u32 lrcvtime;
 	} icsk_ack;
@@ -151,6 +167,7 @@ struct tcp_sock {
 	__u64 bytes_received;
 	__u64 bytes_acked;
 	__u64 first_tx_mstamp;
+	bool is_mptcp;
 };
 
 struct sockaddr_un {
@@ -173,6 +190,7 @@ struct inode {
 };
 
 struct file {
+	unsigned int f_flags;
 	struct inode *f_inode;
 	void *private_data;
 };

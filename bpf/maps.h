@@ -46,8 +46,8 @@ struct conn {
 	__u8 announced; /* the open record is in the ring */
 	__u8 plain_tcp; /* the socket is a tcp_sock (not MPTCP) */
 	__u8 ring;
-	__u8 stale; /* directions (bits) whose seq was not kept while ignored */
-	__u8 pad;
+	__u8 stale;   /* directions (bits) whose seq was not kept while ignored */
+	__u8 counted; /* server: in runtime.active */
 	/* Progress through a sendmmsg/recvmmsg vector, sock backend only. */
 	__u64 mmsg_vec;
 	__u32 mmsg_tid;
@@ -56,9 +56,7 @@ struct conn {
 	__u32 requests; /* client: one was sent */
 	/* Server: the request being served. Client: for which one the last was sent, or it was opened. */
 	struct context current;
-	__u64 seed;    /* client: of the last request */
-	__u64 channel; /* client, Go: where who asked for it was about to wait */
-	__u32 isn[2];  /* initial sequence numbers, by direction */
+	__u32 isn[2]; /* initial sequence numbers, by direction */
 	/* As of the request's beginning: */
 	__u32 start_retransmits;
 	__u32 start_tid; /* 0 if no single thread serves it */
@@ -102,15 +100,15 @@ struct runtime {
 	__u16 chan_recvq; /* first of runtime.hchan.recvq, from the channel */
 	__u16 sudog_c;    /* runtime.sudog.c; its g comes first */
 	__s32 tls_g;      /* of the g, from the thread pointer; 0: it is in a register */
-	/* Words from the end of a stack where net/http keeps a channel (waiting_goroutine). */
-	__u16 frame_place;
-	__u16 frame_votes;
+	/* Static data whose futexes are no hand-offs: Python's interpreter lock. */
+	__u64 static_start;
+	__u64 static_size;
 	/* Event loops: responses that were, and were not, the answer to what was read last. */
 	__u32 right;
 	__u32 wrong;
+	__s32 active; /* requests being served */
+	__u32 pad2;
 };
-
-#define FRAME_ELECTED 32
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -124,7 +122,9 @@ struct {
 struct unit {
 	struct context current;
 	__u64 switches; /* its voluntary context switches by then */
-	__u64 borrowed; /* it only read a response for it */
+	__u8 borrowed;  /* it only read a response for it */
+	__u8 loop;      /* it was seen serving several requests at once */
+	__u8 pad[6];
 };
 
 struct {
@@ -133,6 +133,22 @@ struct {
 	__type(key, int);
 	__type(value, struct unit);
 } units SEC(".maps");
+
+/* For whom a thread was woken up or started. */
+struct handoff {
+	__u64 seed;
+	__u64 place; /* where it waited: a futex's address, a file descriptor */
+	__u32 slot;
+	__u32 once;
+};
+
+/* By thread. Preallocated: it is written to where memory must not be asked for. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, struct handoff);
+} handoffs SEC(".maps");
 
 /* What a goroutine works on, by tgid << 32 | goid. */
 struct {
@@ -252,7 +268,6 @@ struct scratch {
 	struct conn conn;       /* a connection being made (kernel stacks are small) */
 	struct pending pending; /* a segment being put off */
 	struct context found;   /* by waiting_goroutine */
-	__u64 channel;          /* where somebody should have waited */
 	/* Walk over an iovec array; kept here so that loop states stay equal. */
 	__u64 iov;
 	__u64 base, prev_base;
@@ -280,6 +295,9 @@ __u32 enabled = 0;
 
 /* Set by the probes when splice() is seen to move socket bytes: Go attaches recv_splice then. */
 __u32 splice_seen = 0;
+
+/* Set by the probes when a thread works for nobody known: Go attaches thread_woken then. */
+__u32 handoff_wanted = 0;
 
 /* Two readings of the clocks at the same moment, to tell the length of a tick. */
 __u64 clock_base = 0;

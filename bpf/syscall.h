@@ -19,6 +19,9 @@
 #define NR_recvfrom 45
 #define NR_sendmsg 46
 #define NR_recvmsg 47
+#define NR_futex 202
+#define NR_epoll_wait 232
+#define NR_epoll_pwait 281
 #define NR_splice 275
 #define NR_preadv2 327
 #define NR_pwritev2 328
@@ -43,6 +46,9 @@
 #define NR_writev 66
 #define NR_sendfile 71
 #define NR_splice 76
+#define NR_futex 98
+#define NR_epoll_wait 22 /* epoll_pwait: there is no other */
+#define NR_epoll_pwait 22
 #define NR_sendto 206
 #define NR_recvfrom 207
 #define NR_sendmsg 211

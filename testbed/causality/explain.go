@@ -135,14 +135,17 @@ func (b *book) neighbours(w *strings.Builder, child *Span, t *trace) {
 	fmt.Fprintf(w, "  pid %d was serving %d requests: %s\n", child.PID, len(open), text)
 }
 
-// timeline lists all spans of a trace.
+// timeline lists all spans of a trace; "!" marks those whose link is not right.
 func (b *book) timeline(w *strings.Builder, t *trace, child *Span) {
 	spans := t.all()
 	slices.SortStableFunc(spans, func(x, y *Span) int { return cmp.Compare(x.Start, y.Start) })
 	for _, s := range spans {
 		mark := "  "
-		if s == child {
+		switch {
+		case s == child:
 			mark = "=>"
+		case b.verdict(s) != right:
+			mark = " !"
 		}
 		node, side := "?", "server"
 		if p, ok := b.places[s]; ok {
@@ -165,6 +168,30 @@ func (b *book) timeline(w *strings.Builder, t *trace, child *Span) {
 	}
 }
 
+// rightParent of a span that has its place; nil if that is none, or not reported.
+func (b *book) rightParent(s *Span) *Span {
+	p := b.places[s]
+	if !s.Client {
+		return p.trace.clients[p.hop]
+	}
+	return p.trace.servers[p.trace.hops[p.hop].Parent]
+}
+
+// verdict on a span's parent.
+func (b *book) verdict(s *Span) verdict {
+	p, ok := b.places[s]
+	switch {
+	case !ok:
+		return wrong
+	case p.trace.hops[p.hop].Parent < 0: // a root
+		if s.ParentID.IsEmpty() {
+			return right
+		}
+		return wrong
+	}
+	return link(s, b.rightParent(s))
+}
+
 // WriteSpans writes a file with all spans, one JSON object per line, and their
 // right parents.
 func (r *Result) WriteSpans(name string) error {
@@ -178,32 +205,30 @@ func (r *Result) WriteSpans(name string) error {
 	spans := slices.SortedFunc(maps.Values(r.book.spans), func(x, y *Span) int { return cmp.Compare(x.Start, y.Start) })
 	for _, s := range spans {
 		line := struct {
-			Scenario string `json:"scenario"`
-			ID       string `json:"id"`
-			Node     string `json:"node"`
-			Service  string `json:"service"`
-			PID      int    `json:"pid"`
-			Client   bool   `json:"client"`
-			Start    int64  `json:"start"`
-			End      int64  `json:"end"`
-			Trace    string `json:"trace"`
-			Span     string `json:"span"`
-			Parent   string `json:"parent"`
-			Right    string `json:"right_parent"`
-			Method   string `json:"method"`
-			Extra    string `json:"extra"`
+			Scenario string  `json:"scenario"`
+			ID       string  `json:"id"`
+			Node     string  `json:"node"`
+			Service  string  `json:"service"`
+			PID      int     `json:"pid"`
+			Client   bool    `json:"client"`
+			Start    int64   `json:"start"`
+			End      int64   `json:"end"`
+			Trace    string  `json:"trace"`
+			Span     string  `json:"span"`
+			Parent   string  `json:"parent"`
+			Right    string  `json:"right_parent"`
+			Verdict  verdict `json:"verdict"`
+			Method   string  `json:"method"`
+			Extra    string  `json:"extra"`
 		}{Service: r.book.processes[s.PID], Client: s.Client, PID: s.PID, Start: s.Start, End: s.End, Trace: s.TraceID.String(),
 			Span: s.SpanID.String(), Parent: s.ParentID.String(), Method: s.Method, Extra: s.Extra}
 		line.Scenario, line.ID, line.Node, _ = parsePath(s.Path)
-		if p, ok := r.book.places[s]; ok {
-			right := p.trace.clients[p.hop] // of a server span
-			if s.Client {
-				right = p.trace.servers[p.trace.hops[p.hop].Parent]
-			}
-			if right != nil {
-				line.Right = right.SpanID.String()
+		if _, ok := r.book.places[s]; ok {
+			if p := r.book.rightParent(s); p != nil {
+				line.Right = p.SpanID.String()
 			}
 		}
+		line.Verdict = r.book.verdict(s)
 		if err := out.Encode(line); err != nil {
 			return err
 		}

@@ -31,15 +31,13 @@ type captureConn struct {
 	PlainTcp         uint8
 	Ring             uint8
 	Stale            uint8
-	Pad              uint8
+	Counted          uint8
 	MmsgVec          uint64
 	MmsgTid          uint32
 	MmsgIndex        uint32
 	MmsgLen          uint32
 	Requests         uint32
 	Current          captureContext
-	Seed             uint64
-	Channel          uint64
 	Isn              [2]uint32
 	StartRetransmits uint32
 	StartTid         uint32
@@ -70,6 +68,14 @@ const (
 	captureDirectionDIR_RECEIVED captureDirection = 0
 	captureDirectionDIR_SENT     captureDirection = 1
 )
+
+type captureHandoff struct {
+	_     structs.HostLayout
+	Seed  uint64
+	Place uint64
+	Slot  uint32
+	Once  uint32
+}
 
 type captureJoin struct {
 	_              structs.HostLayout
@@ -228,19 +234,21 @@ const (
 )
 
 type captureRuntime struct {
-	_          structs.HostLayout
-	G_goid     uint16
-	G_parent   uint16
-	G_stackHi  uint16
-	EventLoop  uint8
-	Pad        uint8
-	ChanRecvq  uint16
-	SudogC     uint16
-	TlsG       int32
-	FramePlace uint16
-	FrameVotes uint16
-	Right      uint32
-	Wrong      uint32
+	_           structs.HostLayout
+	G_goid      uint16
+	G_parent    uint16
+	G_stackHi   uint16
+	EventLoop   uint8
+	Pad         uint8
+	ChanRecvq   uint16
+	SudogC      uint16
+	TlsG        int32
+	StaticStart uint64
+	StaticSize  uint64
+	Right       uint32
+	Wrong       uint32
+	Active      int32
+	Pad2        uint32
 }
 
 type captureScratch struct {
@@ -297,7 +305,6 @@ type captureScratch struct {
 	Conn        captureConn
 	Pending     capturePending
 	Found       captureContext
-	Channel     uint64
 	Iov         uint64
 	Base        uint64
 	PrevBase    uint64
@@ -342,7 +349,9 @@ type captureUnit struct {
 	_        structs.HostLayout
 	Current  captureContext
 	Switches uint64
-	Borrowed uint64
+	Borrowed uint8
+	Loop     uint8
+	Pad      [6]uint8
 }
 
 // Names of all BPF objects in the ELF.
@@ -353,6 +362,7 @@ const (
 	captureMapConnStorage          = "conn_storage"
 	captureMapCounters             = "counters"
 	captureMapGoroutines           = "goroutines"
+	captureMapHandoffs             = "handoffs"
 	captureMapJoins                = "joins"
 	captureMapPolicies             = "policies"
 	captureMapProcesses            = "processes"
@@ -371,6 +381,7 @@ const (
 	captureProgSockSend            = "sock_send"
 	captureProgSockState           = "sock_state"
 	captureProgSysExit             = "sys_exit"
+	captureProgThreadWoken         = "thread_woken"
 	captureProgUringCompleteCqe    = "uring_complete_cqe"
 	captureProgUringCompleteRes    = "uring_complete_res"
 	captureVarCaptureMax           = "capture_max"
@@ -381,6 +392,7 @@ const (
 	captureVarDefaultSelected      = "default_selected"
 	captureVarDefaultWindow        = "default_window"
 	captureVarEnabled              = "enabled"
+	captureVarHandoffWanted        = "handoff_wanted"
 	captureVarJiffiesBase          = "jiffies_base"
 	captureVarRingMask             = "ring_mask"
 	captureVarRingWakeBytes        = "ring_wake_bytes"
@@ -450,6 +462,7 @@ type captureProgramSpecs struct {
 	SockSend         *ebpf.ProgramSpec `ebpf:"sock_send"`
 	SockState        *ebpf.ProgramSpec `ebpf:"sock_state"`
 	SysExit          *ebpf.ProgramSpec `ebpf:"sys_exit"`
+	ThreadWoken      *ebpf.ProgramSpec `ebpf:"thread_woken"`
 	UringCompleteCqe *ebpf.ProgramSpec `ebpf:"uring_complete_cqe"`
 	UringCompleteRes *ebpf.ProgramSpec `ebpf:"uring_complete_res"`
 }
@@ -462,6 +475,7 @@ type captureMapSpecs struct {
 	ConnStorage  *ebpf.MapSpec `ebpf:"conn_storage"`
 	Counters     *ebpf.MapSpec `ebpf:"counters"`
 	Goroutines   *ebpf.MapSpec `ebpf:"goroutines"`
+	Handoffs     *ebpf.MapSpec `ebpf:"handoffs"`
 	Joins        *ebpf.MapSpec `ebpf:"joins"`
 	Policies     *ebpf.MapSpec `ebpf:"policies"`
 	Processes    *ebpf.MapSpec `ebpf:"processes"`
@@ -485,6 +499,7 @@ type captureVariableSpecs struct {
 	DefaultSelected      *ebpf.VariableSpec `ebpf:"default_selected"`
 	DefaultWindow        *ebpf.VariableSpec `ebpf:"default_window"`
 	Enabled              *ebpf.VariableSpec `ebpf:"enabled"`
+	HandoffWanted        *ebpf.VariableSpec `ebpf:"handoff_wanted"`
 	JiffiesBase          *ebpf.VariableSpec `ebpf:"jiffies_base"`
 	RingMask             *ebpf.VariableSpec `ebpf:"ring_mask"`
 	RingWakeBytes        *ebpf.VariableSpec `ebpf:"ring_wake_bytes"`
@@ -527,6 +542,7 @@ type captureMaps struct {
 	ConnStorage  *ebpf.Map `ebpf:"conn_storage"`
 	Counters     *ebpf.Map `ebpf:"counters"`
 	Goroutines   *ebpf.Map `ebpf:"goroutines"`
+	Handoffs     *ebpf.Map `ebpf:"handoffs"`
 	Joins        *ebpf.Map `ebpf:"joins"`
 	Policies     *ebpf.Map `ebpf:"policies"`
 	Processes    *ebpf.Map `ebpf:"processes"`
@@ -544,6 +560,7 @@ func (m *captureMaps) Close() error {
 		m.ConnStorage,
 		m.Counters,
 		m.Goroutines,
+		m.Handoffs,
 		m.Joins,
 		m.Policies,
 		m.Processes,
@@ -568,6 +585,7 @@ type captureVariables struct {
 	DefaultSelected      *ebpf.Variable `ebpf:"default_selected"`
 	DefaultWindow        *ebpf.Variable `ebpf:"default_window"`
 	Enabled              *ebpf.Variable `ebpf:"enabled"`
+	HandoffWanted        *ebpf.Variable `ebpf:"handoff_wanted"`
 	JiffiesBase          *ebpf.Variable `ebpf:"jiffies_base"`
 	RingMask             *ebpf.Variable `ebpf:"ring_mask"`
 	RingWakeBytes        *ebpf.Variable `ebpf:"ring_wake_bytes"`
@@ -599,6 +617,7 @@ type capturePrograms struct {
 	SockSend         *ebpf.Program `ebpf:"sock_send"`
 	SockState        *ebpf.Program `ebpf:"sock_state"`
 	SysExit          *ebpf.Program `ebpf:"sys_exit"`
+	ThreadWoken      *ebpf.Program `ebpf:"thread_woken"`
 	UringCompleteCqe *ebpf.Program `ebpf:"uring_complete_cqe"`
 	UringCompleteRes *ebpf.Program `ebpf:"uring_complete_res"`
 }
@@ -614,6 +633,7 @@ func (p *capturePrograms) Close() error {
 		p.SockSend,
 		p.SockState,
 		p.SysExit,
+		p.ThreadWoken,
 		p.UringCompleteCqe,
 		p.UringCompleteRes,
 	)

@@ -42,15 +42,20 @@ type Probes struct {
 	Rings    []*Ring
 	Policies *Policies
 
-	mu     sync.Mutex // links, epoch
-	coll   *ebpf.Collection
-	rings  []*ebpf.Map
-	links  []link.Link
-	epoch  uint32
-	splice bool // recv_splice was attached, or must not be
+	mu    sync.Mutex // links, epoch
+	coll  *ebpf.Collection
+	rings []*ebpf.Map
+	links []link.Link
+	epoch uint32
+	asked map[string]bool // programs of `wanted` that were attached, or must not be
 }
 
-const spliceProgram = "recv_splice"
+// wanted are programs that cost something wherever they are attached, and the
+// variables by which the others say that they would help.
+var wanted = map[string]string{
+	"recv_splice":  "splice_seen",
+	"thread_woken": "handoff_wanted",
+}
 
 // Load checks the kernel, loads the programs and maps the rings. Nothing is
 // attached yet. Errors are of type *Unsupported where the host lacks something.
@@ -71,7 +76,7 @@ func Load(o Options) (*Probes, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parse embedded BPF object: %w", err)
 	}
-	p := &Probes{Backend: backend, epoch: 1}
+	p := &Probes{Backend: backend, epoch: 1, asked: map[string]bool{}}
 	for name := range spec.Programs {
 		if !p.wants(name) {
 			delete(spec.Programs, name)
@@ -126,7 +131,7 @@ func (p *Probes) wants(program string) bool {
 	switch program {
 	case "sock_send", "sock_recv":
 		return p.Backend == BackendSock
-	case spliceProgram:
+	case "recv_splice":
 		return p.Backend == BackendSock && tracepoint("tcp_rcv_space_adjust") != nil
 	case "sys_exit":
 		return p.Backend == BackendSysExit
@@ -172,7 +177,7 @@ func (p *Probes) createRings(outer *ebpf.MapSpec, o Options) error {
 // Attach starts the capture.
 func (p *Probes) Attach() error {
 	for name, prog := range p.coll.Programs {
-		if name == spliceProgram {
+		if wanted[name] != "" {
 			continue
 		}
 		l, err := link.AttachTracing(link.TracingOptions{Program: prog, AttachType: ebpf.AttachTraceRawTp})
@@ -191,26 +196,27 @@ func (p *Probes) enable(v uint32) error {
 	return nil
 }
 
-// AttachWhenSeen attaches the hook that splice() out of sockets needs, once
-// somebody has been seen to do that. It is meant to be called often and costs
-// nothing.
-func (p *Probes) AttachWhenSeen() error {
+// AttachWanted attaches the hooks that need a reason, once there is one. It is
+// meant to be called often and costs next to nothing.
+func (p *Probes) AttachWanted() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	prog := p.coll.Programs[spliceProgram]
-	if prog == nil || p.splice {
-		return nil
+	for name, variable := range wanted {
+		prog := p.coll.Programs[name]
+		if prog == nil || p.asked[name] {
+			continue
+		}
+		var seen uint32
+		if err := p.coll.Variables[variable].Get(&seen); err != nil || seen == 0 {
+			continue
+		}
+		p.asked[name] = true
+		l, err := link.AttachTracing(link.TracingOptions{Program: prog, AttachType: ebpf.AttachTraceRawTp})
+		if err != nil {
+			return fmt.Errorf("attach %s: %w", name, err)
+		}
+		p.links = append(p.links, l)
 	}
-	var seen uint32
-	if err := p.coll.Variables["splice_seen"].Get(&seen); err != nil || seen == 0 {
-		return err
-	}
-	p.splice = true
-	l, err := link.AttachTracing(link.TracingOptions{Program: prog, AttachType: ebpf.AttachTraceRawTp})
-	if err != nil {
-		return fmt.Errorf("attach %s: %w", spliceProgram, err)
-	}
-	p.links = append(p.links, l)
 	return nil
 }
 
@@ -218,7 +224,9 @@ func (p *Probes) AttachWhenSeen() error {
 func (p *Probes) Detach() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.splice = true // nothing is attached any more
+	for name := range wanted {
+		p.asked[name] = true // nothing is attached any more
+	}
 	if p.coll != nil {
 		_ = p.enable(0) // detaching does the same, one by one
 	}
@@ -270,6 +278,9 @@ type Runtime struct {
 	EventLoop bool
 	// Batched: its event loop does not do what was read before it reads on.
 	Batched bool
+	// Static data whose futexes tell nothing about who works for whom: from an
+	// address, so many bytes.
+	StaticStart, StaticSize uint64
 	// Go is nil for other programs.
 	Go *GoRuntime
 }
@@ -290,7 +301,9 @@ const priorWrong = 8
 
 // SetRuntime tells how a process works; children inherit it.
 func (p *Probes) SetRuntime(pid uint32, r Runtime) error {
-	v := captureRuntime{EventLoop: uint8(boolMask(r.EventLoop))}
+	v := captureRuntime{
+		EventLoop: uint8(boolMask(r.EventLoop)), StaticStart: r.StaticStart, StaticSize: r.StaticSize,
+	}
 	if r.Batched {
 		v.Wrong = priorWrong
 	}

@@ -80,13 +80,6 @@ func (t *Table) Begin(x *exchange.Exchange) {
 	}
 }
 
-// End learns what is known about an exchange only when it is over.
-func (t *Table) End(x *exchange.Exchange) {
-	if id := &x.Identity; id.Late && id.Trace != id.Seed {
-		t.update(id.Seed, func(e *entry) { e.trace = id.Trace })
-	}
-}
-
 func (t *Table) update(identity uint64, set func(*entry)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -145,7 +138,7 @@ func (t *Table) Resolve(r *Request) exchange.Context {
 		c.ParentID = t.ids.SpanID(id.Parent)
 		c.Remote = r.Role == exchange.RoleServer
 	}
-	if r.Remote.Valid && !t.prefers(&id, r, c.Method) {
+	if r.Remote.Valid && !r.Remote.SpanID.IsEmpty() && !t.prefers(&id, r, c.Method) {
 		c.ParentID, c.Method = r.Remote.SpanID, exchange.MethodHeader
 		// In a client's own request the context is that of the process itself:
 		// of a span of an SDK.
@@ -167,7 +160,7 @@ func (t *Table) prefers(id *exchange.Identity, r *Request, m exchange.Method) bo
 	// A proxy passes on what it was sent. Whatever else is named is a span of
 	// the process itself, which stands between.
 	served := t.get(id.Parent)
-	return served.named && served.remote.SpanID == r.Remote.SpanID
+	return served.named && served.remote.SpanID == r.Remote.SpanID && served.remote.TraceID == r.Remote.TraceID
 }
 
 // trace fills in the trace that begins with a request.

@@ -122,6 +122,19 @@ func TestHeaderOfAClient(t *testing.T) {
 	require.Equal(t, pcommon.TraceID{7}, c.TraceID)
 }
 
+// A load balancer names a trace but no span of it.
+func TestTraceWithoutSpan(t *testing.T) {
+	table := NewTable(NewIDs())
+	named := remote(7, 1)
+	named.SpanID = pcommon.SpanID{}
+	r := begin(table, server(exchange.Identity{Seed: served, Trace: served}, named))
+	c := table.Resolve(&r)
+	require.Equal(t, pcommon.TraceID{7}, c.TraceID)
+	require.True(t, c.ParentID.IsEmpty())
+	require.Equal(t, exchange.MethodNone, c.Method)
+	require.False(t, c.Remote)
+}
+
 func TestTableIsBounded(t *testing.T) {
 	table := NewTable(NewIDs())
 	for i := range uint64(3 * maxEntries) {

@@ -63,10 +63,37 @@ func (r *runtimes) examine(pid uint32) {
 		rt.EventLoop = true
 	case strings.HasPrefix(base, "haproxy"):
 		rt.EventLoop = true
+	case strings.HasPrefix(base, "python"):
+		rt.StaticStart, rt.StaticSize = static(pid)
 	default:
 		if info, err := buildinfo.ReadFile(exe); err == nil && strings.HasPrefix(info.GoVersion, "go1.26") {
-			rt.Go = &capture.GoRuntime{GoID: 152, ParentGoID: 280, StackHi: 8, ChanRecvQ: 64, SudogC: 88}
+			rt.Go = &capture.GoRuntime{GoID: 152, ParentGoID: 280, StackHi: 8, ChanRecvQ: 64, SudogC: 96}
 		}
 	}
 	_ = r.set(pid, rt)
+}
+
+func static(pid uint32) (start, size uint64) {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
+	var from, to uint64
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		var lo, hi uint64
+		if _, err := fmt.Sscanf(f[0], "%x-%x", &lo, &hi); err != nil {
+			continue
+		}
+		switch {
+		case len(f) > 5 && strings.Contains(f[5], "python") && strings.HasPrefix(f[1], "rw"):
+			from, to = lo, hi
+		case len(f) == 5 && lo == to && to != 0:
+			to = hi
+		}
+		if from != 0 && to-from > size && strings.Contains(line, "rw") {
+			start, size = from, to-from
+		}
+		if lo > to {
+			from, to = 0, 0
+		}
+	}
+	return start, size
 }

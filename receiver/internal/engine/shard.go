@@ -109,8 +109,8 @@ func (s *shard) run() {
 		}
 		s.publish()
 		if s.first {
-			if err := s.engine.probes.AttachWhenSeen(); err != nil {
-				s.engine.settings.Logger.Warn("cannot watch splice", zap.Error(err))
+			if err := s.engine.probes.AttachWanted(); err != nil {
+				s.engine.settings.Logger.Warn("cannot attach a probe that would help", zap.Error(err))
 			}
 		}
 		if stopping {
@@ -235,9 +235,6 @@ func (s *shard) Begin(x *exchange.Exchange) {
 func (s *shard) End(x *exchange.Exchange) {
 	if x.Workload == nil {
 		return
-	}
-	if x.Identity.Late {
-		s.engine.contexts.End(x)
 	}
 	x.Context = s.engine.contexts.Resolve(&causality.Request{Identity: x.Identity, Remote: x.Remote, Role: x.Role})
 	sampled := false

@@ -175,20 +175,15 @@ type Identity struct {
 	// where it was faster than the client's.
 	Peer   uint64
 	Method Method
-	// Late is true if Parent and Trace became known after the request, so that
-	// others may believe that a trace begins with it.
-	Late bool
 }
 
-// Learn takes over what the kernel knows by the time of the response.
+// Learn takes over what the kernel knows by the time of the response: a client's
+// end may have been slower than the server.
 func (id *Identity) Learn(later *Identity) {
 	if later.Parent == 0 || id.Parent == later.Parent && id.Trace == later.Trace {
 		return
 	}
-	id.Parent, id.Trace, id.Late = later.Parent, later.Trace, true
-	if later.Method != MethodNone {
-		id.Method = later.Method
-	}
+	id.Parent, id.Trace, id.Method = later.Parent, later.Trace, later.Method
 }
 
 // Context is an exchange's place in a trace, settled when it ends.

@@ -26,7 +26,8 @@ var names = []string{
 type Parent uint8
 
 const (
-	// ParentUnknown: the request carried no trace context.
+	// ParentUnknown: the request carried no trace context, or one that left the
+	// decision open.
 	ParentUnknown Parent = iota
 	// ParentDropped: it did, with the sampled flag clear.
 	ParentDropped

@@ -150,10 +150,15 @@ func (b *Builder) mayChange(x *exchange.Exchange) bool {
 		return false
 	}
 	id := &x.Identity
-	if id.Trace == id.Seed && (x.Role != exchange.RoleServer || id.Parent != 0) {
+	switch {
+	case id.Trace != id.Seed:
+		return b.o.Lagging(x.Start)
+	case x.Role == exchange.RoleServer && id.Parent == 0:
+		// Its caller may be here, and have been slower.
+		return b.o.Lagging(x.End)
+	default:
 		return false
 	}
-	return b.o.Lagging(x.Start)
 }
 
 // settle asks again about the spans that were held, and drops those that turn

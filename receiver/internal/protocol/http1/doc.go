@@ -35,9 +35,9 @@
 //   - X-Amzn-Trace-Id: AWS X-Ray; it may name a trace without a span of it
 //
 // Hexadecimal digits have to be lower-case and ids not zero, as the
-// OpenTelemetry propagators for Go and Java want it. B3 and X-Ray can leave the
-// sampling decision open (exchange.Remote.Deferred). A decision without ids
-// (b3: 0) says nothing of the trace and is ignored, as they do.
+// OpenTelemetry propagators for Go want it. B3 and X-Ray can leave the sampling
+// decision open (exchange.Remote.Deferred). A decision without ids (b3: 0) says
+// nothing of the trace and is ignored, as they do.
 //
 // References:
 //   - RFC 9112, HTTP/1.1: https://www.rfc-editor.org/rfc/rfc9112.html

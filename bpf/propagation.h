@@ -1,0 +1,626 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Trace context between nodes: what is known of contexts that came from
+ * elsewhere, and how one is written down. Used by the probes, which read contexts,
+ * and by the programs that write them (propagation.bpf.c); without injection none
+ * of it is loaded.
+ *
+ * References:
+ *   W3C Trace Context: https://www.w3.org/TR/trace-context/
+ *   TCP options for experiments: RFC 6994
+ *   HTTP/1.1: RFC 9112
+ */
+#ifndef OTELCOL_EBPF_PROPAGATION_H
+#define OTELCOL_EBPF_PROPAGATION_H
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+
+#include "maps.h"
+#include "payload.h"
+
+/* ---- ids and the sampled flag: as receiver/internal/causality and sampling compute them ---- */
+
+/* Set by Go before load: the key of causality.IDs, and the sampler. */
+const volatile __u64 id_key[3] = {};
+const volatile __u32 sample_parent_based = 0; /* a decision that came with the trace holds */
+const volatile __u32 sample_none = 0;
+const volatile __u64 sample_bound = 0; /* in 1/2^63; 0: the trace id does not matter */
+
+/* W3C trace flags. */
+#define TRACE_SAMPLED 0x01
+
+struct trace_context {
+	__u64 trace_id[2]; /* as in memory, big endian */
+	__u64 span_id;
+	__u8 flags;
+	__u8 pad[7];
+};
+
+/* The finalizer of splitmix64. */
+static __always_inline __u64 mix64(__u64 z)
+{
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
+	return z ^ z >> 31;
+}
+
+static __always_inline void trace_id_of(__u64 identity, __u64 id[2])
+{
+	id[0] = mix64(identity + id_key[0]);
+	id[1] = mix64(identity ^ id_key[1]);
+}
+
+static __always_inline __u64 span_id_of(__u64 identity)
+{
+	__u64 id = mix64(identity + id_key[2]);
+
+	return id ? id : 1;
+}
+
+/* Are the spans of a trace kept? `decided` and `flags` are what came with it from elsewhere. */
+static __always_inline bool sampled(const __u64 id[2], bool decided, __u8 flags)
+{
+	if (sample_parent_based && decided)
+		return flags & TRACE_SAMPLED;
+	if (!sample_bound)
+		return !sample_none;
+	return bpf_be64_to_cpu(id[1]) >> 1 < sample_bound;
+}
+
+/* ---- the TCP option ---- */
+
+#define TCPOPT_EXP 254
+/*
+ * Experiment identifiers (RFC 6994): which one also says whether the trace is
+ * sampled, because with timestamps in use there are 28 bytes and no more. In a
+ * SYN the first one says that its sender understands them.
+ */
+#define EXID_UNSAMPLED 0x6f74
+#define EXID_SAMPLED 0x6f75
+
+struct short_option {
+	__u8 kind;
+	__u8 len;
+	__be16 exid;
+};
+
+struct context_option {
+	__u8 kind;
+	__u8 len;
+	__be16 exid;
+	__u32 trace_id[4];
+	__u32 span_id[2];
+};
+
+static __always_inline void option_encode(struct context_option *o, const struct trace_context *x)
+{
+	o->kind = TCPOPT_EXP;
+	o->len = sizeof(*o);
+	o->exid = bpf_htons(x->flags & TRACE_SAMPLED ? EXID_SAMPLED : EXID_UNSAMPLED);
+	__builtin_memcpy(o->trace_id, x->trace_id, sizeof(o->trace_id));
+	__builtin_memcpy(o->span_id, &x->span_id, sizeof(o->span_id));
+}
+
+static __always_inline bool option_decode(const struct context_option *o, struct trace_context *x)
+{
+	if (o->kind != TCPOPT_EXP || o->len != sizeof(*o))
+		return false;
+	__builtin_memset(x, 0, sizeof(*x));
+	if (o->exid == bpf_htons(EXID_SAMPLED))
+		x->flags = TRACE_SAMPLED;
+	else if (o->exid != bpf_htons(EXID_UNSAMPLED))
+		return false;
+	__builtin_memcpy(x->trace_id, o->trace_id, sizeof(o->trace_id));
+	__builtin_memcpy(&x->span_id, o->span_id, sizeof(o->span_id));
+	return (x->trace_id[0] || x->trace_id[1]) && x->span_id;
+}
+
+/* ---- traceparent ---- */
+
+#define ONES 0x0101010101010101ULL
+#define HIGH 0x8080808080808080ULL
+
+/* version "-" trace-id "-" parent-id "-" trace-flags */
+#define TRACEPARENT_LEN 55
+/* "traceparent: ", the value, CR LF */
+#define HEADER_LEN (13 + TRACEPARENT_LEN + 2)
+
+/* The eight hexadecimal digits of four bytes, both as in memory. */
+static __always_inline __u64 hex8(__u32 bytes)
+{
+	__u64 v = bytes, letter;
+
+	v = (v | v << 16) & 0x0000ffff0000ffffULL;
+	v = (v | v << 8) & 0x00ff00ff00ff00ffULL;
+	v = (v >> 4 & 0x000f000f000f000fULL) | (v & 0x000f000f000f000fULL) << 8;
+	letter = (v + 6 * ONES) >> 4 & ONES;
+	return v + '0' * ONES + letter * ('a' - '0' - 10);
+}
+
+/* The reverse; *bad and *any collect bits for what is no lower-case digit, and what is not 0. */
+static __always_inline __u32 unhex8(__u64 x, __u64 *bad, __u64 *any)
+{
+	__u64 v = (x & 0x0f * ONES) + (x >> 6 & ONES) * 9, letter = (v + 6 * ONES) >> 4 & ONES;
+
+	*bad |= x ^ (v + '0' * ONES + letter * ('a' - '0' - 10));
+	*bad |= v & 0xf0 * ONES;
+	*any |= v;
+	v = (v << 4 | v >> 8) & 0x00ff00ff00ff00ffULL;
+	v = (v | v >> 8) & 0x0000ffff0000ffffULL;
+	return (__u32)(v | v >> 16);
+}
+
+static __always_inline void put64(__u8 *p, __u64 v)
+{
+	__builtin_memcpy(p, &v, sizeof(v));
+}
+
+static __always_inline __u64 get64(const __u8 *p)
+{
+	__u64 v;
+
+	__builtin_memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+/* Writes HEADER_LEN bytes. */
+static __always_inline void traceparent_encode(__u8 *p, const struct trace_context *x)
+{
+	__u64 flags = hex8(x->flags);
+
+	__builtin_memcpy(p, "traceparent: 00-", 16);
+	put64(p + 16, hex8((__u32)x->trace_id[0]));
+	put64(p + 24, hex8(x->trace_id[0] >> 32));
+	put64(p + 32, hex8((__u32)x->trace_id[1]));
+	put64(p + 40, hex8(x->trace_id[1] >> 32));
+	p[48] = '-';
+	put64(p + 49, hex8((__u32)x->span_id));
+	put64(p + 57, hex8(x->span_id >> 32));
+	p[65] = '-';
+	p[66] = (__u8)flags;
+	p[67] = (__u8)(flags >> 8);
+	p[68] = '\r';
+	p[69] = '\n';
+}
+
+/*
+ * Parses the `len` bytes at p, of which TRACEPARENT_LEN + 1 can be read in any
+ * case. Of versions above 00 the part that is known counts.
+ */
+static __always_inline bool traceparent_decode(const __u8 *p, __u32 len, struct trace_context *x)
+{
+	__u64 bad = 0, trace = 0, span = 0, version = 0, flags = 0;
+	__u64 ends;
+
+	if (len < TRACEPARENT_LEN || p[2] != '-' || p[35] != '-' || p[52] != '-')
+		return false;
+	ends = p[0] | (__u64)p[1] << 8 | (__u64)p[53] << 16 | (__u64)p[54] << 24 | 0x3030303000000000ULL;
+	ends = unhex8(ends, &bad, &version);
+	flags = ends >> 8 & 0xff;
+	version = ends & 0xff;
+	if (version == 0xff || (len > TRACEPARENT_LEN && (version == 0 || p[TRACEPARENT_LEN] != '-')))
+		return false;
+	x->trace_id[0] = unhex8(get64(p + 3), &bad, &trace);
+	x->trace_id[0] |= (__u64)unhex8(get64(p + 11), &bad, &trace) << 32;
+	x->trace_id[1] = unhex8(get64(p + 19), &bad, &trace);
+	x->trace_id[1] |= (__u64)unhex8(get64(p + 27), &bad, &trace) << 32;
+	x->span_id = unhex8(get64(p + 36), &bad, &span);
+	x->span_id |= (__u64)unhex8(get64(p + 44), &bad, &span) << 32;
+	x->flags = flags;
+	return !bad && trace && span;
+}
+
+/* ---- heads of HTTP/1 requests ---- */
+
+/*
+ * A head is read in pieces of up to SCAN_SIZE bytes; the beginning of a line that
+ * is not complete is kept for the next one, up to SCAN_CARRY bytes. Of longer
+ * lines only the name counts. The data area is larger than SCAN_SIZE so that
+ * positions need no check but a mask.
+ */
+#define SCAN_SIZE 8192
+#define SCAN_CARRY 1024
+#define SCAN_SLACK 128
+#define HEAD_MAX 65535
+
+enum scan_flags {
+	SCAN_END = 1 << 0,         /* the head is complete */
+	SCAN_NONE = 1 << 1,        /* it is not the head of an HTTP/1 request */
+	SCAN_ODD = 1 << 2,         /* folded lines, bare line feeds, blanks before colons, contradictions */
+	SCAN_PARENT = 1 << 3,      /* a valid traceparent: context */
+	SCAN_PARENTS = 1 << 4,     /* a traceparent, valid or not */
+	SCAN_MANY_PARENTS = 1 << 5,
+	SCAN_STATE = 1 << 6,       /* one tracestate, not too long: state */
+	SCAN_MANY_STATES = 1 << 7, /* or more, or too long */
+	SCAN_FOREIGN = 1 << 8,     /* a context in another format */
+	SCAN_LENGTH = 1 << 9,      /* Content-Length: length */
+	SCAN_CHUNKED = 1 << 10,    /* Transfer-Encoding: chunked */
+	SCAN_CODING = 1 << 11,     /* another one */
+	SCAN_UPGRADE = 1 << 12,    /* the protocol may become another */
+	SCAN_CONNECT = 1 << 13,    /* so may that of a tunnel */
+	SCAN_LONG = 1 << 14,       /* in a line longer than SCAN_CARRY */
+	SCAN_STRICT = 1 << 15,     /* set by the caller: to be written to, so it must be beyond doubt */
+};
+
+#define STATE_MAX 512
+
+struct scan {
+	__u32 busy;
+	__u32 flags;
+	__u32 fill;  /* bytes in data */
+	__u32 line;  /* where in data the line being read begins */
+	__u32 at;    /* where in data the search goes on */
+	__u32 base;  /* bytes of the head before data */
+	__u32 first; /* bytes of the request line, with its end; 0: not seen yet */
+	__u32 head;  /* bytes of the head */
+	__u64 length;
+	struct trace_context context;
+	__u32 state_len;
+	__u32 pad;
+	__u8 state[STATE_MAX];
+	__u8 data[SCAN_SIZE + SCAN_SLACK];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scan);
+} scans SEC(".maps");
+
+static __always_inline struct scan *scan_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&scans, &zero);
+}
+
+static __always_inline void scan_start(struct scan *s, __u32 flags)
+{
+	s->flags = flags;
+	s->fill = s->line = s->at = 0;
+	s->base = s->first = s->head = 0;
+	s->length = 0;
+	s->state_len = 0;
+}
+
+/* The byte or the eight bytes at a place in data. */
+#define SCAN_BYTE(s, i) ((s)->data[(i) & (SCAN_SIZE - 1)])
+#define SCAN_WORD(s, i) get64(&(s)->data[(i) & (SCAN_SIZE - 1)])
+
+/*
+ * Setting the case bit maps nothing to a letter but that letter, and nothing to a
+ * dash, a digit or a colon that is in a name.
+ */
+#define FOLD 0x2020202020202020ULL
+
+/* Eight characters of a name as they are in memory. */
+#define WORD(a, b, c, d, e, f, g, h)                                                                          \
+	((__u64)(a) | (__u64)(b) << 8 | (__u64)(c) << 16 | (__u64)(d) << 24 | (__u64)(e) << 32 | (__u64)(f) << 40 | \
+	 (__u64)(g) << 48 | (__u64)(h) << 56)
+
+static __always_inline bool blank(__u8 c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* Is c, after what may be a name, the colon? */
+static __always_inline bool named(struct scan *s, __u8 c)
+{
+	if (c == ':')
+		return true;
+	/* Who accepts blanks there acts on the header. */
+	if (blank(c))
+		s->flags |= SCAN_ODD;
+	return false;
+}
+
+/* Trims the value between *from and *to. */
+static __always_inline void scan_trim(struct scan *s, __u32 *from, __u32 *to)
+{
+	int i;
+
+	for (i = 0; i < 8 && *from < *to && blank(SCAN_BYTE(s, *from)); i++)
+		(*from)++;
+	for (i = 0; i < 8 && *to > *from && (blank(SCAN_BYTE(s, *to - 1)) || SCAN_BYTE(s, *to - 1) == '\r'); i++)
+		(*to)--;
+}
+
+static __always_inline void scan_parent(struct scan *s, __u32 from, __u32 to)
+{
+	if (s->flags & SCAN_PARENTS) {
+		s->flags |= SCAN_MANY_PARENTS;
+		s->flags &= ~SCAN_PARENT;
+		return;
+	}
+	s->flags |= SCAN_PARENTS;
+	scan_trim(s, &from, &to);
+	if (traceparent_decode(&SCAN_BYTE(s, from), to - from, &s->context))
+		s->flags |= SCAN_PARENT;
+}
+
+static __always_inline void scan_state(struct scan *s, __u32 from, __u32 to)
+{
+	__u32 len;
+
+	scan_trim(s, &from, &to);
+	len = to - from;
+	if (!len)
+		return;
+	if ((s->flags & SCAN_STATE) || len > STATE_MAX) {
+		s->flags |= SCAN_MANY_STATES;
+		return;
+	}
+	s->flags |= SCAN_STATE;
+	s->state_len = len;
+	asm volatile("" : "+r"(len));
+	if (len > 0 && len <= STATE_MAX)
+		bpf_probe_read_kernel(s->state, len, s->data + (from & (SCAN_SIZE - 1) & ~0) % (SCAN_SIZE - STATE_MAX));
+}
+
+static __always_inline void scan_length(struct scan *s, __u32 from, __u32 to)
+{
+	__u64 n = 0;
+	int i;
+
+	if (s->flags & SCAN_LENGTH)
+		s->flags |= SCAN_ODD;
+	s->flags |= SCAN_LENGTH;
+	scan_trim(s, &from, &to);
+	if (from >= to)
+		s->flags |= SCAN_ODD;
+	for (i = 0; i < 19; i++) {
+		__u8 c;
+
+		if (from >= to)
+			break;
+		c = SCAN_BYTE(s, from) - '0';
+		if (c > 9 || i == 18) {
+			s->flags |= SCAN_ODD;
+			break;
+		}
+		n = n * 10 + c;
+		from++;
+	}
+	s->length = n;
+}
+
+/* Looks at the header line that begins at `line` and ends before `end`. */
+static __always_inline void scan_header(struct scan *s, __u32 line, __u32 end)
+{
+	__u8 c = SCAN_BYTE(s, line);
+	__u64 w;
+
+	if (blank(c)) {
+		s->flags |= SCAN_ODD;
+		return;
+	}
+	c |= 0x20;
+	if (c != 't' && c != 'c' && c != 'u' && c != 'b' && c != 'x')
+		return;
+	w = SCAN_WORD(s, line) | FOLD;
+	if (c == 't') {
+		if (w == WORD('t', 'r', 'a', 'c', 'e', 'p', 'a', 'r') &&
+		    (SCAN_WORD(s, line + 3) | FOLD) == WORD('c', 'e', 'p', 'a', 'r', 'e', 'n', 't')) {
+			if (named(s, SCAN_BYTE(s, line + 11)))
+				scan_parent(s, line + 12, end);
+		} else if (w == WORD('t', 'r', 'a', 'c', 'e', 's', 't', 'a') &&
+			   (SCAN_WORD(s, line + 2) | FOLD) == WORD('a', 'c', 'e', 's', 't', 'a', 't', 'e')) {
+			if (named(s, SCAN_BYTE(s, line + 10)))
+				scan_state(s, line + 11, end);
+		} else if (w == WORD('t', 'r', 'a', 'n', 's', 'f', 'e', 'r') &&
+			   (SCAN_WORD(s, line + 9) | FOLD) == WORD('e', 'n', 'c', 'o', 'd', 'i', 'n', 'g')) {
+			__u32 from = line + 18;
+
+			if (!named(s, SCAN_BYTE(s, line + 17)))
+				return;
+			if (s->flags & (SCAN_CHUNKED | SCAN_CODING))
+				s->flags |= SCAN_ODD;
+			scan_trim(s, &from, &end);
+			if (end - from == 7 && (SCAN_WORD(s, from) | FOLD) << 8 == WORD(0, 'c', 'h', 'u', 'n', 'k', 'e', 'd'))
+				s->flags |= SCAN_CHUNKED;
+			else
+				s->flags |= SCAN_CODING;
+		}
+	} else if (c == 'c') {
+		if (w == WORD('c', 'o', 'n', 't', 'e', 'n', 't', '-') &&
+		    (SCAN_WORD(s, line + 6) | FOLD) == WORD('t', '-', 'l', 'e', 'n', 'g', 't', 'h')) {
+			if (named(s, SCAN_BYTE(s, line + 14)))
+				scan_length(s, line + 15, end);
+		}
+	} else if (c == 'u') {
+		/* The colon is not changed by FOLD. */
+		if (w == WORD('u', 'p', 'g', 'r', 'a', 'd', 'e', ':'))
+			s->flags |= SCAN_UPGRADE;
+		else if (w == WORD('u', 'b', 'e', 'r', '-', 't', 'r', 'a') &&
+			 (SCAN_WORD(s, line + 5) | FOLD) == WORD('t', 'r', 'a', 'c', 'e', '-', 'i', 'd'))
+			s->flags |= SCAN_FOREIGN;
+	} else if (c == 'b') {
+		if ((w & 0xffffff) == (WORD('b', '3', ':', 0, 0, 0, 0, 0)))
+			s->flags |= SCAN_FOREIGN;
+	} else {
+		if (w == WORD('x', '-', 'b', '3', '-', 't', 'r', 'a') || w == WORD('x', '-', 'a', 'm', 'z', 'n', '-', 't'))
+			s->flags |= SCAN_FOREIGN;
+	}
+}
+
+/* Is any byte of the word a control character, a blank or DEL? */
+static __always_inline bool invisible(__u64 x)
+{
+	__u64 del = x ^ 0x7f * ONES;
+
+	return (((x - (' ' + 1) * ONES) & ~x) | ((del - ONES) & ~del)) & HIGH;
+}
+
+struct scan_target {
+	struct scan *s;
+	__u32 at, end;
+};
+
+static long scan_visible(__u32 i, struct scan_target *t)
+{
+	__u64 x;
+
+	if (t->at >= t->end)
+		return 1;
+	x = SCAN_WORD(t->s, t->at);
+	/* What is behind the target does not count. */
+	if (t->end - t->at < 8)
+		x |= ~0ULL << (t->end - t->at) * 8 & 0x4040404040404040ULL;
+	if (t->end - t->at < 8)
+		x &= (1ULL << (t->end - t->at) * 8) - 1 | 0x4040404040404040ULL << (t->end - t->at) * 8;
+	if (invisible(x)) {
+		t->s->flags |= SCAN_NONE;
+		return 1;
+	}
+	t->at += 8;
+	return 0;
+}
+
+/* token SP target SP HTTP/1.x; `end` is where the line feed is. */
+static __always_inline bool scan_request_line(struct scan *s, __u32 line, __u32 end)
+{
+	__u32 method = 0, last;
+	struct scan_target t;
+	int i;
+
+	if (end > line && SCAN_BYTE(s, end - 1) == '\r')
+		end--;
+	else if (s->flags & SCAN_STRICT)
+		return false;
+	/* A SP / SP HTTP/1.1 */
+	if (end - line < 12)
+		return false;
+	last = end - 9;
+	if (SCAN_BYTE(s, last) != ' ' || (SCAN_WORD(s, last + 1) & ~(0xffULL << 56)) != WORD('H', 'T', 'T', 'P', '/', '1', '.', 0))
+		return false;
+	if ((SCAN_BYTE(s, end - 1) & ~1) != '0')
+		return false;
+	for (i = 0; i < 33; i++) {
+		__u8 c = SCAN_BYTE(s, line + i);
+
+		if (c == ' ') {
+			method = i;
+			break;
+		}
+		/* RFC 9110 section 5.6.2 allows more, which nobody uses. */
+		if ((__u8)((c | 0x20) - 'a') > 25 && c != '-' && c != '_')
+			return false;
+	}
+	if (!method || line + method + 1 >= last)
+		return false;
+	if (method == 7 && SCAN_WORD(s, line) == WORD('C', 'O', 'N', 'N', 'E', 'C', 'T', ' '))
+		s->flags |= SCAN_CONNECT;
+	if (!(s->flags & SCAN_STRICT))
+		return true;
+	t.s = s;
+	t.at = line + method + 1;
+	t.end = last;
+	bpf_loop(SCAN_SIZE / 8, scan_visible, &t, 0);
+	return !(s->flags & SCAN_NONE);
+}
+
+struct scan_search {
+	struct scan *s;
+};
+
+/* One step of the search for line ends: eight bytes, or up to the next line. */
+static long scan_step(__u32 i, struct scan_search *x)
+{
+	struct scan *s = x->s;
+	__u32 at = s->at, line = s->line, end;
+	__u64 w, feeds;
+
+	if (at >= s->fill)
+		return 1;
+	w = SCAN_WORD(s, at) ^ '\n' * ONES;
+	feeds = (w - ONES) & ~w & HIGH;
+	if (!feeds) {
+		s->at = at + 8;
+		return 0;
+	}
+	/* The index of the lowest bit that is set, in bytes. */
+	feeds = (feeds & -feeds) - 1;
+	end = at + (__u32)(((feeds & ONES) * ONES >> 56) - 1);
+	if (end >= s->fill) {
+		s->at = s->fill;
+		return 1;
+	}
+	s->at = s->line = end + 1;
+	if (s->flags & SCAN_LONG) {
+		s->flags &= ~SCAN_LONG;
+		if (!s->first) {
+			s->flags |= SCAN_NONE;
+			return 1;
+		}
+		return 0;
+	}
+	if (end == line || (end == line + 1 && SCAN_BYTE(s, line) == '\r')) {
+		if (end == line && (s->flags & SCAN_STRICT))
+			s->flags |= SCAN_ODD;
+		/* Empty lines may stand before the first one (RFC 9112 section 2.2). */
+		if (!s->first) {
+			if (s->flags & SCAN_STRICT) {
+				s->flags |= SCAN_NONE;
+				return 1;
+			}
+			return 0;
+		}
+		s->flags |= SCAN_END;
+		s->head = s->base + end + 1;
+		return 1;
+	}
+	if (!s->first) {
+		if (!scan_request_line(s, line, end)) {
+			s->flags |= SCAN_NONE;
+			return 1;
+		}
+		s->first = s->base + end + 1;
+		return 0;
+	}
+	if (SCAN_BYTE(s, end - 1) != '\r' && (s->flags & SCAN_STRICT))
+		s->flags |= SCAN_ODD;
+	scan_header(s, line, end);
+	return 0;
+}
+
+static __always_inline bool scan_over(struct scan *s)
+{
+	return s->flags & (SCAN_END | SCAN_NONE);
+}
+
+/* Reads on in what is in data, and makes room for the next piece behind what is kept. */
+static __always_inline void scan_piece(struct scan *s)
+{
+	struct scan_search x = {.s = s};
+	__u32 line, keep;
+
+	bpf_loop(SCAN_SIZE / 8 + SCAN_SIZE / 2, scan_step, &x, 0);
+	if (scan_over(s))
+		return;
+	line = s->line;
+	keep = s->fill - line;
+	if (keep > SCAN_CARRY || (s->flags & SCAN_LONG)) {
+		if (!(s->flags & SCAN_LONG)) {
+			/* Its name counts, its value is too long for all that is wanted. */
+			if (s->first)
+				scan_header(s, line, s->fill);
+			s->flags |= SCAN_LONG;
+		}
+		s->base += s->fill;
+		s->fill = s->line = s->at = 0;
+		return;
+	}
+	s->base += line;
+	asm volatile("" : "+r"(keep));
+	if (keep > 0 && keep <= SCAN_CARRY) {
+		line &= SCAN_SIZE - 1;
+		if (line <= SCAN_SIZE - SCAN_CARRY || line + keep <= SCAN_SIZE)
+			bpf_probe_read_kernel(s->data, keep, s->data + line);
+	}
+	s->fill = s->at = keep;
+	s->line = 0;
+}
+
+#endif
