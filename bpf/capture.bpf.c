@@ -236,22 +236,25 @@ int BPF_PROG(recv_splice, struct sock *sk)
 
 /* ---- backend: sys_exit ---- */
 
-/* One message of a sendmmsg or recvmmsg call that is over. */
-__attribute__((noinline)) int sys_exit_mmsg(__u64 sk_addr, __u64 entry, __u32 dir)
+/*
+ * A call that is over moved bytes on a socket of which only the address is known;
+ * where they are is in the scratch memory. A global function, so that the verifier
+ * walks it once and kernel stacks stay small.
+ */
+__attribute__((noinline)) int segment_by_address(__u64 sk_addr, __u32 dir, __u32 len, __u32 by_sequence)
 {
 	struct sock *sk = (struct sock *)sk_addr;
-	struct conn *c = conn_by_hash(sk, true);
+	struct scratch *s = scratch_get();
 	struct buffer b = {};
-	__u32 len = 0;
+	struct conn *c;
 
+	if (!s || len == 0 || len >= (1U << 31))
+		return 0;
+	c = conn_by_hash(sk, true);
 	if (!c)
 		return 0;
-	bpf_probe_read_user(&len, sizeof(len), (void *)(entry + USER_MMSGHDR_LEN));
-	if (len == 0 || len >= (1U << 31))
-		return 0;
-	buffer_of_mmsg(entry, &b);
-	/* The sequence numbers already count the later messages. */
-	on_segment(c, sk, dir, len, &b, bpf_get_current_pid_tgid(), false);
+	b = s->call;
+	on_segment(c, sk, dir, len, &b, bpf_get_current_pid_tgid(), by_sequence);
 	return 0;
 }
 
@@ -259,17 +262,25 @@ __attribute__((noinline)) int sys_exit_mmsg(__u64 sk_addr, __u64 entry, __u32 di
 
 static __always_inline int on_mmsg(struct pt_regs *regs, long ret, int dir, __u64 id)
 {
-	struct sock *sk;
+	struct scratch *s = scratch_get();
 	__u64 vec = ARG1(regs);
+	struct sock *sk;
+	__u32 len;
 	int i;
 
-	if (ret <= 0 || !selected(id >> 32))
+	if (ret <= 0 || !s || !selected(id >> 32))
 		return 0;
 	sk = sock_of(file_of(ARG0(regs)));
 	if (!sk)
 		return 0;
-	for (i = 0; i < MMSG_MAX && i < ret; i++)
-		sys_exit_mmsg((__u64)sk, vec + (__u64)i * USER_MMSGHDR_SIZE, dir);
+	for (i = 0; i < MMSG_MAX && i < ret; i++) {
+		len = 0;
+		bpf_probe_read_user(&len, sizeof(len), (void *)(vec + USER_MMSGHDR_LEN));
+		buffer_of_mmsg(vec, &s->call);
+		/* The sequence numbers already count the later messages. */
+		segment_by_address((__u64)sk, dir, len, false);
+		vec += USER_MMSGHDR_SIZE;
+	}
 	return 0;
 }
 
@@ -277,6 +288,7 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 {
 	struct buffer b = {};
+	struct scratch *s;
 	struct sock *sk;
 	struct conn *c;
 	__u64 id, flags;
@@ -326,17 +338,19 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 	}
 	if (flags & (MSG_PEEK | MSG_ERRQUEUE))
 		return 0;
-	c = conn_by_hash(sk, ret > 0);
-	if (!c)
-		return 0;
 	if (ret <= 0) {
-		if (ret < 0 || dir == DIR_RECEIVED)
+		c = conn_by_hash(sk, false);
+		if (c && (ret < 0 || dir == DIR_RECEIVED))
 			on_end(c, dir, ret, id);
 		return 0;
 	}
+	s = scratch_get();
+	if (!s)
+		return 0;
 	if (flags & MSG_TRUNC)
 		b.kind = BUFFER_NONE;
-	on_segment(c, sk, dir, ret, &b, id, true);
+	s->call = b;
+	segment_by_address((__u64)sk, dir, ret, true);
 	return 0;
 }
 
@@ -426,6 +440,7 @@ static __always_inline void on_uring(struct io_kiocb *req, int res)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 	struct buffer b = {};
+	struct scratch *s;
 	struct sock *sk;
 	struct conn *c;
 	int dir = 0;
@@ -444,16 +459,18 @@ static __always_inline void on_uring(struct io_kiocb *req, int res)
 			on_pending(sk, dir, &b, res);
 		return;
 	}
-	c = conn_by_hash(sk, res > 0);
-	if (!c)
-		return;
 	if (res <= 0) {
-		if (res < 0 || dir == DIR_RECEIVED)
+		c = conn_by_hash(sk, false);
+		if (c && (res < 0 || dir == DIR_RECEIVED))
 			on_end(c, dir, res, id);
 		return;
 	}
+	s = scratch_get();
+	if (!s)
+		return;
+	s->call = b;
 	/* Completions come in batches; sequence numbers count all of them. */
-	on_segment(c, sk, dir, res, &b, id, false);
+	segment_by_address((__u64)sk, dir, res, false);
 }
 
 /* Newer kernels pass the completion entry, */

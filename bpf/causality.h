@@ -18,6 +18,7 @@
 #include <bpf/bpf_core_read.h>
 
 #include "maps.h"
+#include "propagation.h"
 #include "syscall.h"
 
 /* ---- requests ---- */
@@ -52,6 +53,22 @@ static __always_inline struct runtime *runtime_of(__u32 tgid)
 	return bpf_map_lookup_elem(&runtimes, &tgid);
 }
 
+static const struct unit no_unit;
+
+static __always_inline struct unit *unit_of(struct task_struct *task, bool create)
+{
+	__u32 tid = task->pid;
+	struct unit *u;
+
+	if (!units_by_tid)
+		return bpf_task_storage_get(&units, task, NULL, create ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
+	u = bpf_map_lookup_elem(&units_hash, &tid);
+	if (u || !create)
+		return u;
+	bpf_map_update_elem(&units_hash, &tid, &no_unit, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&units_hash, &tid);
+}
+
 /* The address of the current goroutine's runtime.g, or 0. */
 static __always_inline __u64 current_g(struct task_struct *task, struct runtime *rt)
 {
@@ -81,7 +98,7 @@ static __always_inline void goroutine_set(__u32 tgid, struct task_struct *task, 
 					  const struct context *x)
 {
 	__u64 g = current_g(task, rt), goid = 0, key;
-	struct context *old, fresh;
+	struct context *old;
 
 	if (!g || bpf_probe_read_user(&goid, sizeof(goid), (void *)(g + rt->g_goid)) || !goid)
 		return;
@@ -90,94 +107,89 @@ static __always_inline void goroutine_set(__u32 tgid, struct task_struct *task, 
 	if (old) {
 		old->seed = x->seed;
 		old->slot = x->slot;
-		old->method = METHOD_GOROUTINE;
+		old->method = METHOD_NONE;
 		return;
 	}
-	fresh = *x;
-	fresh.method = METHOD_GOROUTINE;
-	bpf_map_update_elem(&goroutines, &key, &fresh, BPF_ANY);
+	bpf_map_update_elem(&goroutines, &key, x, BPF_ANY);
 }
 
 /*
  * For whom does a goroutine work: for the request it has read, or the goroutine
  * that started it has? What its parent worked on when it was first asked about it
- * keeps, for its parent goes on to other requests.
+ * keeps, for its parent goes on to other requests. Leaves the answer in
+ * scratch.found. A global function, so that the verifier walks it once.
  */
-static __always_inline bool goroutine_context(__u32 tgid, struct runtime *rt, __u64 g, struct context *x)
+__attribute__((noinline)) int goroutine_context(__u32 tgid, __u64 g)
 {
-	struct context *found;
-	__u64 goid = 0, parent = 0, key;
+	struct runtime *rt = runtime_of(tgid);
+	struct scratch *s = scratch_get();
+	struct context *found, *x;
+	__u64 goid = 0, key;
 
+	if (!rt || !s)
+		return 0;
+	x = &s->found;
 	x->seed = 0;
 	if (bpf_probe_read_user(&goid, sizeof(goid), (void *)(g + rt->g_goid)) || !goid)
-		return false;
+		return 0;
 	key = unit_key(tgid, goid);
 	found = bpf_map_lookup_elem(&goroutines, &key);
 	if (found) {
 		*x = *found;
-		if (request_of(x))
-			return true;
-		x->seed = 0;
-		return false;
+		if (!x->method)
+			x->method = METHOD_GOROUTINE;
+		if (!request_of(x))
+			x->seed = 0;
+		return 0;
 	}
-	if (!rt->g_parent || bpf_probe_read_user(&parent, sizeof(parent), (void *)(g + rt->g_parent)) || !parent)
-		return false;
-	parent = unit_key(tgid, parent);
-	found = bpf_map_lookup_elem(&goroutines, &parent);
+	goid = 0;
+	if (!rt->g_parent || bpf_probe_read_user(&goid, sizeof(goid), (void *)(g + rt->g_parent)) || !goid)
+		return 0;
+	goid = unit_key(tgid, goid);
+	found = bpf_map_lookup_elem(&goroutines, &goid);
 	if (!found)
-		return false;
+		return 0;
 	*x = *found;
 	x->method = METHOD_PARENT_GOROUTINE;
-	if (active(x)) {
+	if (active(x))
 		bpf_map_update_elem(&goroutines, &key, x, BPF_ANY);
-		return true;
-	}
-	x->seed = 0;
-	return false;
+	else
+		x->seed = 0;
+	return 0;
 }
-
-/* The beginning of runtime.hchan, the same in all versions. */
-struct go_chan {
-	__u64 count;
-	__u64 capacity;
-	__u64 buffer;
-	__u16 element_size;
-	__u16 pad;
-	__u32 closed;
-};
-
-/* Where the variable is, from the stack's end: in so many words below so many bytes. */
-#define GO_FRAME_END 88
-#define GO_FRAME_WORDS 7
 
 /* Does a word point to a channel for errors, as writers of requests are given? */
 static __always_inline bool is_result_channel(__u64 g, __u64 p)
 {
-	struct go_chan c;
+	struct scratch *s = scratch_get();
+	struct go_chan *c;
 
 	/* In the heap, as every goroutine is? (It is anywhere since Go 1.26.) */
 	if ((p > g ? p - g : g - p) >> 36 || p & 15)
 		return false;
-	if (bpf_probe_read_user(&c, sizeof(c), (void *)p))
+	if (!s)
 		return false;
-	return c.capacity == 1 && c.element_size == 16 && c.count <= 1;
+	c = &s->channel;
+	if (bpf_probe_read_user(c, sizeof(*c), (void *)p))
+		return false;
+	return c->capacity == 1 && c->element_size == 16 && c->count <= 1;
 }
 
-/* What the goroutine works on that waits at a channel, if one does. */
-static __always_inline bool waiting_at(__u32 tgid, struct runtime *rt, __u64 channel, struct context *x)
+/* The goroutine that waits at a channel, or 0. */
+static __always_inline __u64 waiting_at(struct runtime *rt, __u64 channel)
 {
 	__u64 waiter = 0, word = 0;
 
 	bpf_probe_read_user(&waiter, sizeof(waiter), (void *)(channel + rt->chan_recvq));
 	if (!waiter)
-		return false;
+		return 0;
 	/* It has to wait for this very channel. */
 	bpf_probe_read_user(&word, sizeof(word), (void *)(waiter + rt->sudog_c));
 	if (word != channel)
-		return false;
+		return 0;
 	word = 0;
 	bpf_probe_read_user(&word, sizeof(word), (void *)waiter);
-	return word && goroutine_context(tgid, rt, word, x);
+	return word;
 }
 
 /*
@@ -187,32 +199,28 @@ static __always_inline bool waiting_at(__u32 tgid, struct runtime *rt, __u64 cha
  * variable is at the same distance from the stack's end in all programs of a Go
  * version and architecture, give or take a word. Words further up or down may be
  * left from other calls, and their channels be used again by others.
- * Leaves what that goroutine works on in the scratch memory. A global function,
- * so that the verifier walks it once.
+ * Leaves that goroutine, or 0, in scratch.waiter.
  */
 __attribute__((noinline)) int waiting_goroutine(__u32 tgid, __u64 g)
 {
 	struct runtime *rt = runtime_of(tgid);
 	struct scratch *s = scratch_get();
-	__u64 words[GO_FRAME_WORDS], end = 0;
-	struct context x = {};
+	__u64 end = 0;
 	int i;
 
 	if (!rt || !s)
 		return 0;
-	s->found.seed = 0;
+	s->waiter = 0;
 	if (!rt->chan_recvq || bpf_probe_read_user(&end, sizeof(end), (void *)(g + rt->g_stack_hi)))
 		return 0;
-	if (bpf_probe_read_user(words, sizeof(words), (void *)(end - GO_FRAME_END - sizeof(words))))
+	if (bpf_probe_read_user(s->words, sizeof(s->words), (void *)(end - GO_FRAME_END - sizeof(s->words))))
 		return 0;
+#pragma clang loop unroll(disable)
 	for (i = GO_FRAME_WORDS - 1; i >= 0; i--) {
-		if (!is_result_channel(g, words[i]))
-			continue;
-		if (waiting_at(tgid, rt, words[i], &x)) {
-			s->found = x;
-			s->found.method = METHOD_WAITING_GOROUTINE;
+		if (is_result_channel(g, s->words[i])) {
+			s->waiter = waiting_at(rt, s->words[i]);
+			break;
 		}
-		break;
 	}
 	return 0;
 }
@@ -247,7 +255,7 @@ static __always_inline void event_loop_check(struct runtime *rt, bool right)
 static __always_inline void thread_set(struct task_struct *task, struct runtime *rt, const struct context *x,
 				       bool borrowed)
 {
-	struct unit *u = bpf_task_storage_get(&units, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct unit *u = unit_of(task, true);
 
 	if (!u)
 		return;
@@ -292,7 +300,7 @@ static __always_inline bool handed_over(struct runtime *rt, __u32 pid, struct co
  */
 static __always_inline void thread_handed(struct task_struct *task, struct runtime *rt, __u32 pid, __u64 place)
 {
-	struct unit *u = bpf_task_storage_get(&units, task, NULL, 0);
+	struct unit *u = unit_of(task, false);
 	struct handoff *old = bpf_map_lookup_elem(&handoffs, &pid), fresh = {};
 	__u32 waker = task->pid;
 	struct context x = {};
@@ -334,7 +342,7 @@ static __always_inline void thread_handed(struct task_struct *task, struct runti
 /* A thread starts another one. */
 static __always_inline void thread_started(struct task_struct *task, struct runtime *rt, __u32 pid)
 {
-	struct unit *u = bpf_task_storage_get(&units, task, NULL, 0);
+	struct unit *u = unit_of(task, false);
 	struct handoff fresh = {};
 
 	if (!u || !active(&u->current) || ((rt->event_loop || u->loop || u->borrowed) && !same_turn(u, task)))
@@ -359,14 +367,19 @@ static __always_inline void context_now(struct task_struct *task, struct runtime
 
 		if (!g || !s)
 			return;
-		if (goroutine_context(tgid, rt, g, x))
-			return;
-		waiting_goroutine(tgid, g);
+		goroutine_context(tgid, g);
+		if (!s->found.seed) {
+			waiting_goroutine(tgid, g);
+			if (!s->waiter)
+				return;
+			goroutine_context(tgid, s->waiter);
+			s->found.method = METHOD_WAITING_GOROUTINE;
+		}
 		if (s->found.seed)
 			*x = s->found;
 		return;
 	}
-	u = bpf_task_storage_get(&units, task, NULL, 0);
+	u = unit_of(task, false);
 	if (!u || !request_of(&u->current)) {
 		handed_over(rt, task->pid, x);
 		return;
@@ -392,11 +405,13 @@ static __always_inline void context_now(struct task_struct *task, struct runtime
  * translated on the way: both initial sequence numbers; for unix sockets, the
  * server's socket.
  */
-static __always_inline struct join *join_of(struct conn *c, struct sock *sk)
+static __always_inline struct join *join_of(struct scratch *s, struct conn *c, struct sock *sk)
 {
-	struct join *j, fresh = {};
+	struct join *j;
 	__u64 key;
 
+	if (!join_same_node)
+		return NULL;
 	if (c->transport == TRANSPORT_UNIX) {
 		struct unix_sock *u = (struct unix_sock *)sk;
 
@@ -411,7 +426,7 @@ static __always_inline struct join *join_of(struct conn *c, struct sock *sk)
 	if (j)
 		return j;
 	/* The other end may do the same now. */
-	bpf_map_update_elem(&joins, &key, &fresh, BPF_NOEXIST);
+	bpf_map_update_elem(&joins, &key, &s->no_join, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&joins, &key);
 }
 
@@ -433,7 +448,7 @@ static __always_inline void barrier_full(struct join *j)
 
 static __always_inline bool in_loop(struct task_struct *task)
 {
-	struct unit *u = bpf_task_storage_get(&units, task, NULL, 0);
+	struct unit *u = unit_of(task, false);
 
 	return u && u->loop;
 }
@@ -507,7 +522,7 @@ static __always_inline void request_arrived(struct scratch *s, struct conn *c, s
 	r->parent = 0;
 	r->seed = x.seed;
 	c->current = x;
-	j = join_of(c, sk);
+	j = join_of(s, c, sk);
 	if (j) {
 		j->server_seed = x.seed;
 		j->server_slot = x.slot;
@@ -519,6 +534,8 @@ static __always_inline void request_arrived(struct scratch *s, struct conn *c, s
 			s->record.method = METHOD_CONNECTION;
 		}
 	}
+	if (inject)
+		remote_arrived(s, c, sk, r, r->parent ? j : NULL, position);
 	s->record.parent = r->parent;
 	s->record.trace = r->trace;
 	if (tp) {
@@ -579,7 +596,7 @@ static __always_inline void response_left(struct scratch *s, struct conn *c, str
 	request_over(c);
 	if (!r || !rt || rt->g_goid)
 		return;
-	u = bpf_task_storage_get(&units, task, NULL, 0);
+	u = unit_of(task, false);
 	if (!u)
 		return;
 	if ((rt->event_loop || u->loop) && same_turn(u, task)) {
@@ -590,30 +607,45 @@ static __always_inline void response_left(struct scratch *s, struct conn *c, str
 	}
 }
 
+/* For which request does a client's connection send one now? */
+static __always_inline struct request *made_for(struct conn *c, struct task_struct *task, struct context *x)
+{
+	struct request *r;
+
+	context_now(task, runtime_of(task->tgid), task->tgid, x);
+	if ((!x->seed || x->method == METHOD_EVENT_LOOP || x->method == METHOD_AMBIGUOUS) && c->role == ROLE_CLIENT &&
+	    !c->requests && c->current.seed) {
+		/* Opened for this. */
+		*x = c->current;
+		x->method = METHOD_CONNECT;
+	}
+	r = request_of(x);
+	if (r && r->state != REQUEST_ACTIVE)
+		x->method = METHOD_AFTER_RESPONSE;
+	return r;
+}
+
 /* A client sends the first bytes of a request. */
 static __always_inline void request_left(struct scratch *s, struct conn *c, struct sock *sk, struct tcp_sock *tp,
 					 struct task_struct *task, __u64 start, __u32 len)
 {
 	__u32 position = join_position(c, DIR_SENT, start, len);
-	struct runtime *rt = runtime_of(task->tgid);
 	struct context x = {};
 	struct request *r;
 	struct join *j;
 	__u64 trace;
 
-	context_now(task, rt, task->tgid, &x);
-	if ((!x.seed || x.method == METHOD_EVENT_LOOP || x.method == METHOD_AMBIGUOUS) && c->role == ROLE_CLIENT &&
-	    !c->requests && c->current.seed) {
-		/* Opened for this. */
-		x = c->current;
-		x.method = METHOD_CONNECT;
+	if (inject && c->prepared.identity && c->prepared.position == position) {
+		c->prepared.taken = 1;
+		s->record.identity = c->prepared.identity;
+		x = c->prepared.current;
+		r = request_of(&x);
+	} else {
+		r = made_for(c, task, &x);
 	}
 	c->requests = 1;
 	trace = s->record.identity;
-	r = request_of(&x);
 	if (r) {
-		if (r->state != REQUEST_ACTIVE)
-			x.method = METHOD_AFTER_RESPONSE;
 		s->record.method = x.method;
 		s->record.parent = x.seed;
 		s->record.trace = r->trace;
@@ -627,11 +659,15 @@ static __always_inline void request_left(struct scratch *s, struct conn *c, stru
 	if (tp)
 		c->start_retransmits = TCP_READ(tp, total_retrans);
 
-	j = join_of(c, sk);
+	j = join_of(s, c, sk);
 	if (!j)
 		return;
 	j->client_seed = s->record.identity;
 	j->client_trace = trace;
+	if (inject) {
+		j->client_for = r && x.method < METHOD_LINKS ? x.seed : 0;
+		j->client_slot = x.slot;
+	}
 	j->client_position = position;
 	barrier_full(j);
 	if (j->server_position == position) {

@@ -98,11 +98,22 @@ static __always_inline bool conn_init(struct conn *c, struct sock *sk)
 	if (!s)
 		return false;
 	/* Dense over all CPUs, for ids index the policy slots. */
-	s->connections++;
-	c->id = s->connections * cpus + bpf_get_smp_processor_id();
+	c->id = (__sync_fetch_and_add(&s->connections, 1) + 1) * cpus + bpf_get_smp_processor_id();
 	/* Processes stay on their CPUs more or less: rings nobody else writes to are faster. */
 	c->ring = bpf_get_smp_processor_id() & ring_mask;
 	return true;
+}
+
+/* Where both streams of a connection began, and where they are. */
+static __always_inline void conn_sequences(struct conn *c, struct tcp_sock *tp)
+{
+	c->seq[DIR_RECEIVED] = BPF_CORE_READ(tp, copied_seq);
+	c->seq[DIR_SENT] = BPF_CORE_READ(tp, write_seq);
+	c->isn[DIR_RECEIVED] = BPF_CORE_READ(tp, rcv_nxt) - (__u32)BPF_CORE_READ(tp, bytes_received);
+	c->isn[DIR_SENT] = BPF_CORE_READ(tp, snd_una) - (__u32)BPF_CORE_READ(tp, bytes_acked);
+	/* Who connects has had its SYN acknowledged. */
+	if (c->role == ROLE_CLIENT)
+		c->isn[DIR_SENT]++;
 }
 
 static __always_inline void conn_start(struct conn *c, struct sock *sk, int dir, __u32 len, bool *midstream)
@@ -114,16 +125,12 @@ static __always_inline void conn_start(struct conn *c, struct sock *sk, int dir,
 	*midstream = false;
 	if (!c->plain_tcp)
 		return;
-	c->seq[DIR_RECEIVED] = BPF_CORE_READ(tp, copied_seq);
-	c->seq[DIR_SENT] = BPF_CORE_READ(tp, write_seq);
-	c->isn[DIR_RECEIVED] = BPF_CORE_READ(tp, rcv_nxt) - (__u32)BPF_CORE_READ(tp, bytes_received);
-	c->isn[DIR_SENT] = BPF_CORE_READ(tp, snd_una) - (__u32)BPF_CORE_READ(tp, bytes_acked);
+	conn_sequences(c, tp);
 	/* SYN and FIN count one each in sequence space; hence the slack. */
 	consumed = c->seq[DIR_RECEIVED] - c->isn[DIR_RECEIVED];
 	sent = c->seq[DIR_SENT] - c->isn[DIR_SENT];
-	/* Who connects has had its SYN acknowledged. */
 	if (c->role == ROLE_CLIENT)
-		c->isn[DIR_SENT]++;
+		sent++;
 	if (dir == DIR_RECEIVED)
 		*midstream = consumed > len + 1 || (sent > 1 && sent < (1U << 31));
 	else
@@ -313,7 +320,7 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 	struct task_struct *task = bpf_get_current_task_btf();
 	bool midstream = false, turn, request;
 	struct tcp_sock *tp = NULL;
-	__u32 want, window, after;
+	__u32 want, window, after, added = 0;
 	__u64 now, start, first;
 
 	dir &= 1;
@@ -326,8 +333,12 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 	if (!s)
 		return;
 	now = bpf_ktime_get_ns();
+	if (inject && dir == DIR_SENT) {
+		added = c->prepared.added;
+		c->prepared.added = 0;
+	}
 	if (!c->last_dir)
-		conn_start(c, sk, dir, len, &midstream);
+		conn_start(c, sk, dir, len + added, &midstream);
 	if (!c->announced || (p && (p->flags & POLICY_ANNOUNCE)))
 		announce(s, c, sk, now, id >> 32, midstream || c->last_dir);
 
@@ -336,7 +347,7 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 	start = c->offset[dir];
 	first = now;
 	if (c->plain_tcp) {
-		__u32 expected = c->seq[dir] + len, reached = expected;
+		__u32 expected = c->seq[dir] + len + added, reached = expected;
 
 		tp = tcp_sock_of(sk);
 		if (!tp)
@@ -412,6 +423,8 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 				request_arrived(s, c, sk, tp, task, start, len, now);
 			else
 				request_continued(c, task, c->turn_captured - want);
+			if (inject)
+				read_context(b->base, b->kind | b->count << 8, len, c->current.slot);
 		} else if (c->role == ROLE_CLIENT) {
 			response_arrived(c, task);
 			measure(s, c, tp, task, now);
@@ -422,7 +435,7 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 				response_left(s, c, task);
 			measure(s, c, tp, task, now);
 		} else if (c->role == ROLE_CLIENT && request) {
-			request_left(s, c, sk, tp, task, start, len);
+			request_left(s, c, sk, tp, task, start, len + added);
 		}
 	}
 

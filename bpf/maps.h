@@ -21,12 +21,36 @@ const volatile __u32 default_after = 64;        /* as policy.after */
 const volatile __u32 capture_max = CAPTURE_MAX; /* bytes of one call; limits.max_payload */
 const volatile __u32 cpus = 1;                  /* possible CPUs */
 const volatile __u32 conn_by_address = 0;       /* state lives in conn_hash (sys_exit backend) */
+const volatile __u32 join_same_node = 1;        /* 0 in tests of what works between nodes only */
+const volatile __u32 units_by_tid = 0;          /* units live in units_hash (injection on older kernels) */
+const volatile __u32 inject = 0;                /* enum injection: what propagation.bpf.c writes */
+
+enum injection {
+	INJECT_TCP_OPTION = 1 << 0,
+	INJECT_HTTP_HEADER = 1 << 1,
+};
 
 /* A request being served, by its identity and the slot in `requests` that has the rest. */
 struct context {
 	__u64 seed;
 	__u32 slot;
 	__u32 method; /* enum parent_method */
+};
+
+/*
+ * What was settled about a request before its first byte left, because its ids
+ * are in what leaves. Written by propagation.bpf.c, and taken over by request_left.
+ */
+struct prepared {
+	__u64 identity; /* 0: nothing is */
+	struct context current;
+	__u64 time;
+	__u32 position; /* sequence number of the first byte, with the highest bit set */
+	__u32 added;    /* bytes put into the stream that the application did not send */
+	__u32 tid;
+	__u8 taken;   /* by request_left */
+	__u8 written; /* the ids are in the stream already */
+	__u8 pad[2];
 };
 
 /* State of one socket endpoint. Written by the data hooks only. */
@@ -62,6 +86,7 @@ struct conn {
 	__u32 start_tid; /* 0 if no single thread serves it */
 	__u64 start_cpu;
 	__u64 start_runqueue;
+	struct prepared prepared;
 };
 
 enum request_state {
@@ -134,6 +159,14 @@ struct {
 	__type(value, struct unit);
 } units SEC(".maps");
 
+/* The same by thread, where programs that write contexts cannot use task storage (before v6.16). */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536); /* 1, set by Go, if it is not used */
+	__type(key, __u32);
+	__type(value, struct unit);
+} units_hash SEC(".maps");
+
 /* For whom a thread was woken up or started. */
 struct handoff {
 	__u64 seed;
@@ -167,7 +200,8 @@ struct join {
 	__u32 client_position;
 	__u32 server_position;
 	__u32 server_slot;
-	__u32 pad;
+	__u32 client_slot; /* of the request that the client's was made for; with injection only */
+	__u64 client_for;  /* and that request */
 };
 
 struct {
@@ -253,6 +287,35 @@ struct {
 	__type(value, __u64);
 } counters SEC(".maps");
 
+/* Where a call's bytes are in user memory. */
+enum buffer_kind {
+	BUFFER_NONE = 0,  /* should be in user memory, but where is not known */
+	BUFFER_FLAT = 1,  /* base */
+	BUFFER_IOV = 2,   /* base: struct iovec[count] */
+	BUFFER_LATER = 3, /* io_uring: known when the request completes */
+	BUFFER_FILE = 4,  /* file or pipe pages (sendfile, splice): bodies, not needed */
+};
+
+struct buffer {
+	__u32 kind;
+	__u32 count;
+	__u64 base;
+};
+
+/* The beginning of runtime.hchan, the same in all versions. */
+struct go_chan {
+	__u64 count;
+	__u64 capacity;
+	__u64 buffer;
+	__u16 element_size;
+	__u16 pad;
+	__u32 closed;
+};
+
+/* Where net/http keeps a channel, from a stack's end: in so many words below so many bytes. */
+#define GO_FRAME_END 88
+#define GO_FRAME_WORDS 7
+
 /*
  * Per-CPU working memory. Tracepoint programs run with preemption disabled, so
  * it belongs to one call at a time. The data area is larger than PART_SIZE
@@ -262,12 +325,18 @@ struct scratch {
 	struct segment_record record;
 	__u8 data[3 * PART_SIZE];
 	struct open_record open;
+	struct context_record context;
 	__u64 identities;  /* made on this CPU so far */
 	__u64 connections; /* first seen on this CPU so far */
 	__u32 records;
-	struct conn conn;       /* a connection being made (kernel stacks are small) */
-	struct pending pending; /* a segment being put off */
-	struct context found;   /* by waiting_goroutine */
+	struct conn conn;            /* a connection being made (kernel stacks are small) */
+	struct pending pending;      /* a segment being put off */
+	struct buffer call;          /* of segment_by_address */
+	struct go_chan channel;      /* of is_result_channel */
+	struct context found;        /* by goroutine_context */
+	__u64 waiter;                /* by waiting_goroutine */
+	__u64 words[GO_FRAME_WORDS]; /* of a goroutine's outermost frame */
+	struct join no_join;         /* zeros */
 	/* Walk over an iovec array; kept here so that loop states stay equal. */
 	__u64 iov;
 	__u64 base, prev_base;

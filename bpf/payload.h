@@ -5,21 +5,6 @@
 
 #include "maps.h"
 
-/* Where a call's bytes are in user memory. */
-enum buffer_kind {
-	BUFFER_NONE = 0,  /* should be in user memory, but where is not known */
-	BUFFER_FLAT = 1,  /* base */
-	BUFFER_IOV = 2,   /* base: struct iovec[count] */
-	BUFFER_LATER = 3, /* io_uring: known when the request completes */
-	BUFFER_FILE = 4,  /* file or pipe pages (sendfile, splice): bodies, not needed */
-};
-
-struct buffer {
-	__u32 kind;
-	__u32 count;
-	__u64 base;
-};
-
 /* iovecs walked per call; the rest of the bytes counts as not captured. */
 #define IOV_MAX_WALK 64
 #define WALK_STEPS 96

@@ -221,15 +221,15 @@ static __always_inline bool traceparent_decode(const __u8 *p, __u32 len, struct 
  */
 #define SCAN_SIZE 8192
 #define SCAN_CARRY 1024
-#define SCAN_SLACK 128
+#define SCAN_SLACK 1024
 #define HEAD_MAX 65535
 
 enum scan_flags {
-	SCAN_END = 1 << 0,         /* the head is complete */
-	SCAN_NONE = 1 << 1,        /* it is not the head of an HTTP/1 request */
-	SCAN_ODD = 1 << 2,         /* folded lines, bare line feeds, blanks before colons, contradictions */
-	SCAN_PARENT = 1 << 3,      /* a valid traceparent: context */
-	SCAN_PARENTS = 1 << 4,     /* a traceparent, valid or not */
+	SCAN_END = 1 << 0,     /* the head is complete */
+	SCAN_NONE = 1 << 1,    /* it is not the head of an HTTP/1 request */
+	SCAN_ODD = 1 << 2,     /* folded lines, bare line feeds, blanks before colons, contradictions */
+	SCAN_PARENT = 1 << 3,  /* a valid traceparent: context */
+	SCAN_PARENTS = 1 << 4, /* a traceparent, valid or not */
 	SCAN_MANY_PARENTS = 1 << 5,
 	SCAN_STATE = 1 << 6,       /* one tracestate, not too long: state */
 	SCAN_MANY_STATES = 1 << 7, /* or more, or too long */
@@ -240,10 +240,27 @@ enum scan_flags {
 	SCAN_UPGRADE = 1 << 12,    /* the protocol may become another */
 	SCAN_CONNECT = 1 << 13,    /* so may that of a tunnel */
 	SCAN_LONG = 1 << 14,       /* in a line longer than SCAN_CARRY */
-	SCAN_STRICT = 1 << 15,     /* set by the caller: to be written to, so it must be beyond doubt */
+	SCAN_KEPT = 1 << 15,       /* the tracestate is in its map already */
+	SCAN_STRICT = 1 << 16,     /* set by the caller: to be written to, so it must be beyond doubt */
 };
 
 #define STATE_MAX 512
+
+/* The value of a tracestate header. */
+struct tracestate {
+	__u32 len;
+	__u8 text[STATE_MAX];
+};
+
+/* A head that was not read to its end. */
+struct unfinished {
+	__u32 flags;
+	__u32 base;
+	__u32 first;
+	__u32 fill;
+	struct trace_context context;
+	__u8 data[SCAN_CARRY];
+};
 
 struct scan {
 	__u32 busy;
@@ -256,10 +273,9 @@ struct scan {
 	__u32 head;  /* bytes of the head */
 	__u64 length;
 	struct trace_context context;
-	__u32 state_len;
-	__u32 pad;
-	__u8 state[STATE_MAX];
+	struct tracestate tracestate;
 	__u8 data[SCAN_SIZE + SCAN_SLACK];
+	struct unfinished rest; /* being stored */
 };
 
 struct {
@@ -282,12 +298,13 @@ static __always_inline void scan_start(struct scan *s, __u32 flags)
 	s->fill = s->line = s->at = 0;
 	s->base = s->first = s->head = 0;
 	s->length = 0;
-	s->state_len = 0;
+	s->tracestate.len = 0;
 }
 
-/* The byte or the eight bytes at a place in data. */
-#define SCAN_BYTE(s, i) ((s)->data[(i) & (SCAN_SIZE - 1)])
-#define SCAN_WORD(s, i) get64(&(s)->data[(i) & (SCAN_SIZE - 1)])
+/* The byte or the eight bytes at a place in data, or a little behind it. */
+#define SCAN_AFTER(s, i, n) ((s)->data[((i) & (SCAN_SIZE - 1)) + (n)])
+#define SCAN_BYTE(s, i) SCAN_AFTER(s, i, 0)
+#define SCAN_WORD(s, i, n) get64(&SCAN_AFTER(s, i, n))
 
 /*
  * Setting the case bit maps nothing to a letter but that letter, and nothing to a
@@ -296,7 +313,7 @@ static __always_inline void scan_start(struct scan *s, __u32 flags)
 #define FOLD 0x2020202020202020ULL
 
 /* Eight characters of a name as they are in memory. */
-#define WORD(a, b, c, d, e, f, g, h)                                                                          \
+#define WORD(a, b, c, d, e, f, g, h)                                                                                \
 	((__u64)(a) | (__u64)(b) << 8 | (__u64)(c) << 16 | (__u64)(d) << 24 | (__u64)(e) << 32 | (__u64)(f) << 40 | \
 	 (__u64)(g) << 48 | (__u64)(h) << 56)
 
@@ -353,10 +370,10 @@ static __always_inline void scan_state(struct scan *s, __u32 from, __u32 to)
 		return;
 	}
 	s->flags |= SCAN_STATE;
-	s->state_len = len;
+	s->tracestate.len = len;
 	asm volatile("" : "+r"(len));
 	if (len > 0 && len <= STATE_MAX)
-		bpf_probe_read_kernel(s->state, len, s->data + (from & (SCAN_SIZE - 1) & ~0) % (SCAN_SIZE - STATE_MAX));
+		bpf_probe_read_kernel(s->tracestate.text, len, &SCAN_BYTE(s, from));
 }
 
 static __always_inline void scan_length(struct scan *s, __u32 from, __u32 to)
@@ -399,34 +416,35 @@ static __always_inline void scan_header(struct scan *s, __u32 line, __u32 end)
 	c |= 0x20;
 	if (c != 't' && c != 'c' && c != 'u' && c != 'b' && c != 'x')
 		return;
-	w = SCAN_WORD(s, line) | FOLD;
+	w = SCAN_WORD(s, line, 0) | FOLD;
 	if (c == 't') {
 		if (w == WORD('t', 'r', 'a', 'c', 'e', 'p', 'a', 'r') &&
-		    (SCAN_WORD(s, line + 3) | FOLD) == WORD('c', 'e', 'p', 'a', 'r', 'e', 'n', 't')) {
-			if (named(s, SCAN_BYTE(s, line + 11)))
+		    (SCAN_WORD(s, line, 3) | FOLD) == WORD('c', 'e', 'p', 'a', 'r', 'e', 'n', 't')) {
+			if (named(s, SCAN_AFTER(s, line, 11)))
 				scan_parent(s, line + 12, end);
 		} else if (w == WORD('t', 'r', 'a', 'c', 'e', 's', 't', 'a') &&
-			   (SCAN_WORD(s, line + 2) | FOLD) == WORD('a', 'c', 'e', 's', 't', 'a', 't', 'e')) {
-			if (named(s, SCAN_BYTE(s, line + 10)))
+			   (SCAN_WORD(s, line, 2) | FOLD) == WORD('a', 'c', 'e', 's', 't', 'a', 't', 'e')) {
+			if (named(s, SCAN_AFTER(s, line, 10)))
 				scan_state(s, line + 11, end);
 		} else if (w == WORD('t', 'r', 'a', 'n', 's', 'f', 'e', 'r') &&
-			   (SCAN_WORD(s, line + 9) | FOLD) == WORD('e', 'n', 'c', 'o', 'd', 'i', 'n', 'g')) {
+			   (SCAN_WORD(s, line, 9) | FOLD) == WORD('e', 'n', 'c', 'o', 'd', 'i', 'n', 'g')) {
 			__u32 from = line + 18;
 
-			if (!named(s, SCAN_BYTE(s, line + 17)))
+			if (!named(s, SCAN_AFTER(s, line, 17)))
 				return;
 			if (s->flags & (SCAN_CHUNKED | SCAN_CODING))
 				s->flags |= SCAN_ODD;
 			scan_trim(s, &from, &end);
-			if (end - from == 7 && (SCAN_WORD(s, from) | FOLD) << 8 == WORD(0, 'c', 'h', 'u', 'n', 'k', 'e', 'd'))
+			if (end - from == 7 &&
+			    (SCAN_WORD(s, from, 0) | FOLD) << 8 == WORD(0, 'c', 'h', 'u', 'n', 'k', 'e', 'd'))
 				s->flags |= SCAN_CHUNKED;
 			else
 				s->flags |= SCAN_CODING;
 		}
 	} else if (c == 'c') {
 		if (w == WORD('c', 'o', 'n', 't', 'e', 'n', 't', '-') &&
-		    (SCAN_WORD(s, line + 6) | FOLD) == WORD('t', '-', 'l', 'e', 'n', 'g', 't', 'h')) {
-			if (named(s, SCAN_BYTE(s, line + 14)))
+		    (SCAN_WORD(s, line, 6) | FOLD) == WORD('t', '-', 'l', 'e', 'n', 'g', 't', 'h')) {
+			if (named(s, SCAN_AFTER(s, line, 14)))
 				scan_length(s, line + 15, end);
 		}
 	} else if (c == 'u') {
@@ -434,13 +452,14 @@ static __always_inline void scan_header(struct scan *s, __u32 line, __u32 end)
 		if (w == WORD('u', 'p', 'g', 'r', 'a', 'd', 'e', ':'))
 			s->flags |= SCAN_UPGRADE;
 		else if (w == WORD('u', 'b', 'e', 'r', '-', 't', 'r', 'a') &&
-			 (SCAN_WORD(s, line + 5) | FOLD) == WORD('t', 'r', 'a', 'c', 'e', '-', 'i', 'd'))
+			 (SCAN_WORD(s, line, 5) | FOLD) == WORD('t', 'r', 'a', 'c', 'e', '-', 'i', 'd'))
 			s->flags |= SCAN_FOREIGN;
 	} else if (c == 'b') {
 		if ((w & 0xffffff) == (WORD('b', '3', ':', 0, 0, 0, 0, 0)))
 			s->flags |= SCAN_FOREIGN;
 	} else {
-		if (w == WORD('x', '-', 'b', '3', '-', 't', 'r', 'a') || w == WORD('x', '-', 'a', 'm', 'z', 'n', '-', 't'))
+		if (w == WORD('x', '-', 'b', '3', '-', 't', 'r', 'a') ||
+		    w == WORD('x', '-', 'a', 'm', 'z', 'n', '-', 't'))
 			s->flags |= SCAN_FOREIGN;
 	}
 }
@@ -464,12 +483,13 @@ static long scan_visible(__u32 i, struct scan_target *t)
 
 	if (t->at >= t->end)
 		return 1;
-	x = SCAN_WORD(t->s, t->at);
-	/* What is behind the target does not count. */
-	if (t->end - t->at < 8)
-		x |= ~0ULL << (t->end - t->at) * 8 & 0x4040404040404040ULL;
-	if (t->end - t->at < 8)
-		x &= (1ULL << (t->end - t->at) * 8) - 1 | 0x4040404040404040ULL << (t->end - t->at) * 8;
+	x = SCAN_WORD(t->s, t->at, 0);
+	if (t->end - t->at < 8) {
+		/* What is behind the target does not count. */
+		__u64 within = (1ULL << ((t->end - t->at) & 7) * 8) - 1;
+
+		x = (x & within) | ('x' * ONES & ~within);
+	}
 	if (invisible(x)) {
 		t->s->flags |= SCAN_NONE;
 		return 1;
@@ -493,12 +513,13 @@ static __always_inline bool scan_request_line(struct scan *s, __u32 line, __u32 
 	if (end - line < 12)
 		return false;
 	last = end - 9;
-	if (SCAN_BYTE(s, last) != ' ' || (SCAN_WORD(s, last + 1) & ~(0xffULL << 56)) != WORD('H', 'T', 'T', 'P', '/', '1', '.', 0))
+	if (SCAN_BYTE(s, last) != ' ' ||
+	    (SCAN_WORD(s, last, 1) & ~(0xffULL << 56)) != WORD('H', 'T', 'T', 'P', '/', '1', '.', 0))
 		return false;
 	if ((SCAN_BYTE(s, end - 1) & ~1) != '0')
 		return false;
 	for (i = 0; i < 33; i++) {
-		__u8 c = SCAN_BYTE(s, line + i);
+		__u8 c = SCAN_AFTER(s, line, i);
 
 		if (c == ' ') {
 			method = i;
@@ -510,7 +531,7 @@ static __always_inline bool scan_request_line(struct scan *s, __u32 line, __u32 
 	}
 	if (!method || line + method + 1 >= last)
 		return false;
-	if (method == 7 && SCAN_WORD(s, line) == WORD('C', 'O', 'N', 'N', 'E', 'C', 'T', ' '))
+	if (method == 7 && SCAN_WORD(s, line, 0) == WORD('C', 'O', 'N', 'N', 'E', 'C', 'T', ' '))
 		s->flags |= SCAN_CONNECT;
 	if (!(s->flags & SCAN_STRICT))
 		return true;
@@ -534,7 +555,7 @@ static long scan_step(__u32 i, struct scan_search *x)
 
 	if (at >= s->fill)
 		return 1;
-	w = SCAN_WORD(s, at) ^ '\n' * ONES;
+	w = SCAN_WORD(s, at, 0) ^ '\n' * ONES;
 	feeds = (w - ONES) & ~w & HIGH;
 	if (!feeds) {
 		s->at = at + 8;
@@ -550,10 +571,8 @@ static long scan_step(__u32 i, struct scan_search *x)
 	s->at = s->line = end + 1;
 	if (s->flags & SCAN_LONG) {
 		s->flags &= ~SCAN_LONG;
-		if (!s->first) {
-			s->flags |= SCAN_NONE;
-			return 1;
-		}
+		if (!s->first)
+			s->first = s->base + end + 1;
 		return 0;
 	}
 	if (end == line || (end == line + 1 && SCAN_BYTE(s, line) == '\r')) {
@@ -596,7 +615,7 @@ static __always_inline void scan_piece(struct scan *s)
 	struct scan_search x = {.s = s};
 	__u32 line, keep;
 
-	bpf_loop(SCAN_SIZE / 8 + SCAN_SIZE / 2, scan_step, &x, 0);
+	bpf_loop(2 * SCAN_SIZE, scan_step, &x, 0);
 	if (scan_over(s))
 		return;
 	line = s->line;
@@ -606,6 +625,8 @@ static __always_inline void scan_piece(struct scan *s)
 			/* Its name counts, its value is too long for all that is wanted. */
 			if (s->first)
 				scan_header(s, line, s->fill);
+			else if (s->flags & SCAN_STRICT)
+				s->flags |= SCAN_NONE;
 			s->flags |= SCAN_LONG;
 		}
 		s->base += s->fill;
@@ -614,13 +635,235 @@ static __always_inline void scan_piece(struct scan *s)
 	}
 	s->base += line;
 	asm volatile("" : "+r"(keep));
-	if (keep > 0 && keep <= SCAN_CARRY) {
-		line &= SCAN_SIZE - 1;
-		if (line <= SCAN_SIZE - SCAN_CARRY || line + keep <= SCAN_SIZE)
-			bpf_probe_read_kernel(s->data, keep, s->data + line);
-	}
+	if (keep > 0 && keep <= SCAN_CARRY)
+		bpf_probe_read_kernel(s->data, keep, &SCAN_BYTE(s, line));
 	s->fill = s->at = keep;
 	s->line = 0;
+}
+
+/* ---- contexts that came from elsewhere ---- */
+
+enum remote_state {
+	REMOTE_NONE = 0,
+	REMOTE_KNOWN = 1,
+	REMOTE_UNKNOWN = 2, /* there may be one that is not understood here: nothing goes on with it */
+};
+
+/* What came with the request in the same slot of `requests`. */
+struct remote {
+	__u64 request; /* identity of the request this is about */
+	__u64 stated;  /* identity of the request under which the tracestate is kept; 0: there is none */
+	struct trace_context context;
+	__u8 state;   /* enum remote_state */
+	__u8 reading; /* its head has not been read completely */
+	__u8 pad[6];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, REQUEST_SLOTS); /* 1 without injection, set by Go */
+	__type(key, __u32);
+	__type(value, struct remote);
+} remotes SEC(".maps");
+
+/* By the identity of the request. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096); /* 1 without injection, set by Go */
+	__type(key, __u64);
+	__type(value, struct tracestate);
+} tracestates SEC(".maps");
+
+/* By the identity of the request. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024); /* 1 without injection, set by Go */
+	__type(key, __u64);
+	__type(value, struct unfinished);
+} unfinished SEC(".maps");
+
+/* A context that came in a TCP option, by the address of the socket that has not read the request yet. */
+struct arrival {
+	__u32 seq; /* of the segment it came with */
+	__u32 pad;
+	struct trace_context context;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536); /* limits.max_connections; 1 without injection; set by Go */
+	__type(key, __u64);
+	__type(value, struct arrival);
+} arrivals SEC(".maps");
+
+static __always_inline struct remote *remote_at(__u32 slot)
+{
+	slot &= REQUEST_SLOTS - 1;
+	return bpf_map_lookup_elem(&remotes, &slot);
+}
+
+/* What is known of the request with this identity; NULL if that is nothing at all. */
+static __always_inline struct remote *remote_of(__u64 identity, __u32 slot)
+{
+	struct remote *m = remote_at(slot);
+
+	return m && m->request == identity ? m : NULL;
+}
+
+/*
+ * A server reads the first bytes of a request. `j`: it is the other end of one
+ * that left on this node, and what that one went on with holds for it, too.
+ */
+static __always_inline void remote_arrived(struct scratch *s, struct conn *c, struct sock *sk, struct request *r,
+					   struct join *j, __u32 position)
+{
+	struct context_record *record = &s->context;
+	struct remote *m = remote_at((__u32)c->id), *from;
+	__u64 key = (__u64)sk;
+	struct arrival *a;
+
+	if (!m)
+		return;
+	m->request = r->seed;
+	m->stated = 0;
+	m->state = REMOTE_NONE;
+	m->reading = 1;
+	if (j) {
+		from = j->client_for ? remote_of(j->client_for, j->client_slot) : NULL;
+		if (!from || from == m)
+			return;
+		m->context = from->context;
+		m->state = from->reading ? REMOTE_UNKNOWN : from->state;
+		m->stated = from->stated;
+		return;
+	}
+	a = inject & INJECT_TCP_OPTION ? bpf_map_lookup_elem(&arrivals, &key) : NULL;
+	if (!a || (a->seq | 1U << 31) != position)
+		return;
+	m->context = a->context;
+	m->state = REMOTE_KNOWN;
+	s->record.method = METHOD_TCP_OPTION;
+	__builtin_memset(record, 0, sizeof(*record));
+	record->kind = RECORD_CONTEXT;
+	record->flags = m->context.flags;
+	record->identity = r->seed;
+	__builtin_memcpy(record->trace_id, m->context.trace_id, sizeof(record->trace_id));
+	__builtin_memcpy(record->span_id, &m->context.span_id, sizeof(record->span_id));
+	ring_output(s, c->ring, record, sizeof(*record));
+}
+
+static __always_inline void tracestate_keep(struct scan *s, struct remote *m)
+{
+	if ((s->flags & (SCAN_STATE | SCAN_MANY_STATES | SCAN_KEPT)) == SCAN_STATE &&
+	    bpf_map_update_elem(&tracestates, &m->request, &s->tracestate, BPF_ANY) == 0)
+		s->flags |= SCAN_KEPT;
+}
+
+/* Takes what the head of a request says into what is known of it. */
+static __always_inline void remote_read(struct scan *s, struct remote *m)
+{
+	m->reading = 0;
+	if (s->flags & SCAN_NONE)
+		return;
+	if (s->flags & SCAN_PARENT) {
+		m->context = s->context;
+		m->state = REMOTE_KNOWN;
+		tracestate_keep(s, m);
+		m->stated = (s->flags & (SCAN_MANY_STATES | SCAN_KEPT)) == SCAN_KEPT ? m->request : 0;
+	} else if (s->flags & SCAN_FOREIGN) {
+		m->state = REMOTE_UNKNOWN;
+	}
+	if (s->flags & SCAN_ODD)
+		m->state = REMOTE_UNKNOWN;
+}
+
+/* Steps of a walk over the buffers of a receive: pieces and iovecs. */
+#define CONTEXT_STEPS 24
+
+/*
+ * A server has read `len` bytes of a request into a buffer (as capture_slow takes
+ * it), at the beginning of which is what was not read of the head yet. A global
+ * function, so that the verifier walks it once.
+ */
+__attribute__((noinline)) int read_context(__u64 base, __u32 kind_count, __u32 len, __u32 slot)
+{
+	struct remote *m = inject ? remote_at(slot) : NULL;
+	struct scan *s = inject ? scan_get() : NULL;
+	__u64 here = base, iov = 0, left = len;
+	__u32 vectors = kind_count >> 8, room;
+	struct unfinished *u;
+	struct user_iovec v;
+	int i;
+
+	if (!m || !s || !m->reading)
+		return 0;
+	kind_count &= 0xff;
+	if (kind_count != BUFFER_FLAT && kind_count != BUFFER_IOV) {
+		m->reading = 0;
+		m->state = REMOTE_UNKNOWN;
+		return 0;
+	}
+	scan_start(s, 0);
+	u = bpf_map_lookup_elem(&unfinished, &m->request);
+	if (u) {
+		s->flags = u->flags;
+		s->base = u->base;
+		s->first = u->first;
+		s->context = u->context;
+		s->fill = s->at = u->fill & (2 * SCAN_CARRY - 1);
+		__builtin_memcpy(s->data, u->data, sizeof(u->data));
+	}
+	if (kind_count == BUFFER_IOV) {
+		iov = base;
+		left = 0;
+	}
+	for (i = 0; i < CONTEXT_STEPS && len > 0; i++) {
+		if (left == 0) {
+			if (!iov || vectors == 0 || bpf_probe_read_user(&v, sizeof(v), (void *)iov))
+				break;
+			iov += sizeof(v);
+			vectors--;
+			here = v.base;
+			left = v.len;
+			continue;
+		}
+		room = SCAN_SIZE - SCAN_CARRY;
+		if (room > left)
+			room = left;
+		if (room > len)
+			room = len;
+		asm volatile("" : "+r"(room));
+		room &= SCAN_SIZE - 1;
+		if (bpf_probe_read_user(&s->data[s->fill & (2 * SCAN_CARRY - 1)], room, (void *)here))
+			break;
+		s->fill = (s->fill & (2 * SCAN_CARRY - 1)) + room;
+		len -= room;
+		left -= room;
+		here += room;
+		scan_piece(s);
+		if (scan_over(s)) {
+			remote_read(s, m);
+			if (u)
+				bpf_map_delete_elem(&unfinished, &m->request);
+			return 0;
+		}
+	}
+	if (len > 0 || s->base + s->fill > HEAD_MAX) {
+		m->reading = 0;
+		m->state = REMOTE_UNKNOWN;
+		return 0;
+	}
+	/* It goes on with the next receive. */
+	tracestate_keep(s, m);
+	u = &s->rest;
+	u->flags = s->flags;
+	u->base = s->base;
+	u->first = s->first;
+	u->fill = s->fill;
+	u->context = s->context;
+	__builtin_memcpy(u->data, s->data, sizeof(u->data));
+	bpf_map_update_elem(&unfinished, &m->request, u, BPF_ANY);
+	return 0;
 }
 
 #endif

@@ -32,6 +32,7 @@ enum record_kind {
 	RECORD_CLOSE = 4,   /* struct segment_record: the socket is gone, len = errno */
 	RECORD_EXEC = 5,    /* struct process_record */
 	RECORD_EXIT = 6,    /* struct process_record */
+	RECORD_CONTEXT = 7, /* struct context_record: of the request that the next segment starts */
 };
 
 enum record_flags {
@@ -117,6 +118,16 @@ struct process_record {
 	char path[128]; /* exec: the file executed, as it was named */
 };
 
+/* A trace context that came with a request, not in its bytes. */
+struct context_record {
+	__u8 kind;
+	__u8 flags; /* of W3C Trace Context */
+	__u8 pad[6];
+	__u64 identity; /* of the request */
+	__u8 trace_id[16];
+	__u8 span_id[8];
+};
+
 /*
  * Written by user space per connection, in the slot conn % POLICY_SLOTS of an
  * mmap'ed array; tag is the low half of the connection's id. A slot with
@@ -152,7 +163,21 @@ enum counter {
 	COUNT_LOST_STATE = 1,  /* operations whose connection state could not be kept */
 	COUNT_UNREADABLE = 2,  /* segments whose payload could not be found or read */
 	COUNT_UNSUPPORTED = 3, /* operations by 32-bit processes */
-	COUNTERS = 4,
+	/* Contexts written into requests, and requests that were left without one, by cause. */
+	COUNT_HEADER_WRITTEN = 4,
+	COUNT_HEADER_NO_ROOM = 5,     /* the socket's send buffer might not take all of it at once */
+	COUNT_HEADER_NOT_HEAD = 6,    /* the bytes are not one whole head of an HTTP/1 request */
+	COUNT_HEADER_PRESENT = 7,     /* the request has a traceparent already */
+	COUNT_HEADER_BOUNDARY = 8,    /* where a request begins is not certain any more */
+	COUNT_HEADER_UNSUPPORTED = 9, /* sendfile, splice, MSG_ZEROCOPY, kernel TLS, io_uring */
+	COUNT_HEADER_CONTEXT = 10,    /* the context to go on with is not known for certain */
+	COUNT_HEADER_ERROR = 11,      /* the kernel refused */
+	COUNT_OPTION_WRITTEN = 12,
+	COUNT_OPTION_NO_ROOM = 13, /* other TCP options took the space */
+	COUNT_OPTION_PEER = 14,    /* connections whose peer does not understand the option, or is not asked */
+	COUNT_OPTION_CONTEXT = 15, /* as COUNT_HEADER_CONTEXT */
+	COUNT_OPTION_ERROR = 16,
+	COUNTERS = 17,
 };
 
 #endif

@@ -13,6 +13,19 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type captureArrival struct {
+	_       structs.HostLayout
+	Seq     uint32
+	Pad     uint32
+	Context struct {
+		_       structs.HostLayout
+		TraceId [2]uint64
+		SpanId  uint64
+		Flags   uint8
+		Pad     [7]uint8
+	}
+}
+
 type captureConn struct {
 	_                structs.HostLayout
 	Id               uint64
@@ -43,6 +56,18 @@ type captureConn struct {
 	StartTid         uint32
 	StartCpu         uint64
 	StartRunqueue    uint64
+	Prepared         struct {
+		_        structs.HostLayout
+		Identity uint64
+		Current  captureContext
+		Time     uint64
+		Position uint32
+		Added    uint32
+		Tid      uint32
+		Taken    uint8
+		Written  uint8
+		Pad      [2]uint8
+	}
 }
 
 type captureContext struct {
@@ -55,11 +80,24 @@ type captureContext struct {
 type captureCounter uint32
 
 const (
-	captureCounterCOUNT_LOST_RING   captureCounter = 0
-	captureCounterCOUNT_LOST_STATE  captureCounter = 1
-	captureCounterCOUNT_UNREADABLE  captureCounter = 2
-	captureCounterCOUNT_UNSUPPORTED captureCounter = 3
-	captureCounterCOUNTERS          captureCounter = 4
+	captureCounterCOUNT_LOST_RING          captureCounter = 0
+	captureCounterCOUNT_LOST_STATE         captureCounter = 1
+	captureCounterCOUNT_UNREADABLE         captureCounter = 2
+	captureCounterCOUNT_UNSUPPORTED        captureCounter = 3
+	captureCounterCOUNT_HEADER_WRITTEN     captureCounter = 4
+	captureCounterCOUNT_HEADER_NO_ROOM     captureCounter = 5
+	captureCounterCOUNT_HEADER_NOT_HEAD    captureCounter = 6
+	captureCounterCOUNT_HEADER_PRESENT     captureCounter = 7
+	captureCounterCOUNT_HEADER_BOUNDARY    captureCounter = 8
+	captureCounterCOUNT_HEADER_UNSUPPORTED captureCounter = 9
+	captureCounterCOUNT_HEADER_CONTEXT     captureCounter = 10
+	captureCounterCOUNT_HEADER_ERROR       captureCounter = 11
+	captureCounterCOUNT_OPTION_WRITTEN     captureCounter = 12
+	captureCounterCOUNT_OPTION_NO_ROOM     captureCounter = 13
+	captureCounterCOUNT_OPTION_PEER        captureCounter = 14
+	captureCounterCOUNT_OPTION_CONTEXT     captureCounter = 15
+	captureCounterCOUNT_OPTION_ERROR       captureCounter = 16
+	captureCounterCOUNTERS                 captureCounter = 17
 )
 
 type captureDirection uint32
@@ -86,7 +124,8 @@ type captureJoin struct {
 	ClientPosition uint32
 	ServerPosition uint32
 	ServerSlot     uint32
-	Pad            uint32
+	ClientSlot     uint32
+	ClientFor      uint64
 }
 
 type captureOpenRecord struct {
@@ -215,7 +254,24 @@ const (
 	captureRecordKindRECORD_CLOSE   captureRecordKind = 4
 	captureRecordKindRECORD_EXEC    captureRecordKind = 5
 	captureRecordKindRECORD_EXIT    captureRecordKind = 6
+	captureRecordKindRECORD_CONTEXT captureRecordKind = 7
 )
+
+type captureRemote struct {
+	_       structs.HostLayout
+	Request uint64
+	Stated  uint64
+	Context struct {
+		_       structs.HostLayout
+		TraceId [2]uint64
+		SpanId  uint64
+		Flags   uint8
+		Pad     [7]uint8
+	}
+	State   uint8
+	Reading uint8
+	Pad     [6]uint8
+}
 
 type captureRequest struct {
 	_      structs.HostLayout
@@ -249,6 +305,30 @@ type captureRuntime struct {
 	Wrong       uint32
 	Active      int32
 	Pad2        uint32
+}
+
+type captureScan struct {
+	_       structs.HostLayout
+	Busy    uint32
+	Flags   uint32
+	Fill    uint32
+	Line    uint32
+	At      uint32
+	Base    uint32
+	First   uint32
+	Head    uint32
+	Length  uint64
+	Context struct {
+		_       structs.HostLayout
+		TraceId [2]uint64
+		SpanId  uint64
+		Flags   uint8
+		Pad     [7]uint8
+	}
+	Tracestate captureTracestate
+	Data       [9216]uint8
+	_          [4]byte
+	Rest       captureUnfinished
 }
 
 type captureScratch struct {
@@ -298,24 +378,51 @@ type captureScratch struct {
 		PathLen   uint32
 		Path      [108]int8
 	}
+	Context struct {
+		_        structs.HostLayout
+		Kind     uint8
+		Flags    uint8
+		Pad      [6]uint8
+		Identity uint64
+		TraceId  [16]uint8
+		SpanId   [8]uint8
+	}
 	Identities  uint64
 	Connections uint64
 	Records     uint32
 	_           [4]byte
 	Conn        captureConn
 	Pending     capturePending
-	Found       captureContext
-	Iov         uint64
-	Base        uint64
-	PrevBase    uint64
-	BaseLen     uint64
-	PrevLen     uint64
-	IovLeft     uint32
-	Fill        uint32
-	ToCopy      uint32
-	ToPass      uint32
-	ToReport    uint32
-	Ring        uint32
+	Call        struct {
+		_     structs.HostLayout
+		Kind  uint32
+		Count uint32
+		Base  uint64
+	}
+	Channel struct {
+		_           structs.HostLayout
+		Count       uint64
+		Capacity    uint64
+		Buffer      uint64
+		ElementSize uint16
+		Pad         uint16
+		Closed      uint32
+	}
+	Found    captureContext
+	Waiter   uint64
+	Words    [7]uint64
+	NoJoin   captureJoin
+	Iov      uint64
+	Base     uint64
+	PrevBase uint64
+	BaseLen  uint64
+	PrevLen  uint64
+	IovLeft  uint32
+	Fill     uint32
+	ToCopy   uint32
+	ToPass   uint32
+	ToReport uint32
+	Ring     uint32
 }
 
 type captureSegmentRecord struct {
@@ -345,6 +452,28 @@ type captureSegmentRecord struct {
 	Pad         uint32
 }
 
+type captureTracestate struct {
+	_    structs.HostLayout
+	Len  uint32
+	Text [512]uint8
+}
+
+type captureUnfinished struct {
+	_       structs.HostLayout
+	Flags   uint32
+	Base    uint32
+	First   uint32
+	Fill    uint32
+	Context struct {
+		_       structs.HostLayout
+		TraceId [2]uint64
+		SpanId  uint64
+		Flags   uint8
+		Pad     [7]uint8
+	}
+	Data [1024]uint8
+}
+
 type captureUnit struct {
 	_        structs.HostLayout
 	Current  captureContext
@@ -358,6 +487,7 @@ type captureUnit struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	captureMapArrivals             = "arrivals"
 	captureMapConnHash             = "conn_hash"
 	captureMapConnStorage          = "conn_storage"
 	captureMapCounters             = "counters"
@@ -366,11 +496,16 @@ const (
 	captureMapJoins                = "joins"
 	captureMapPolicies             = "policies"
 	captureMapProcesses            = "processes"
+	captureMapRemotes              = "remotes"
 	captureMapRequests             = "requests"
 	captureMapRings                = "rings"
 	captureMapRuntimes             = "runtimes"
+	captureMapScans                = "scans"
 	captureMapScratches            = "scratches"
+	captureMapTracestates          = "tracestates"
+	captureMapUnfinished           = "unfinished"
 	captureMapUnits                = "units"
+	captureMapUnitsHash            = "units_hash"
 	captureMapUringPending         = "uring_pending"
 	captureProgProcessExec         = "process_exec"
 	captureProgProcessExit         = "process_exit"
@@ -393,10 +528,17 @@ const (
 	captureVarDefaultWindow        = "default_window"
 	captureVarEnabled              = "enabled"
 	captureVarHandoffWanted        = "handoff_wanted"
+	captureVarIdKey                = "id_key"
+	captureVarInject               = "inject"
 	captureVarJiffiesBase          = "jiffies_base"
+	captureVarJoinSameNode         = "join_same_node"
 	captureVarRingMask             = "ring_mask"
 	captureVarRingWakeBytes        = "ring_wake_bytes"
+	captureVarSampleBound          = "sample_bound"
+	captureVarSampleNone           = "sample_none"
+	captureVarSampleParentBased    = "sample_parent_based"
 	captureVarSpliceSeen           = "splice_seen"
+	captureVarUnitsByTid           = "units_by_tid"
 	captureVarUnusedCounter        = "unused_counter"
 	captureVarUnusedDirection      = "unused_direction"
 	captureVarUnusedOpenRecord     = "unused_open_record"
@@ -471,6 +613,7 @@ type captureProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type captureMapSpecs struct {
+	Arrivals     *ebpf.MapSpec `ebpf:"arrivals"`
 	ConnHash     *ebpf.MapSpec `ebpf:"conn_hash"`
 	ConnStorage  *ebpf.MapSpec `ebpf:"conn_storage"`
 	Counters     *ebpf.MapSpec `ebpf:"counters"`
@@ -479,11 +622,16 @@ type captureMapSpecs struct {
 	Joins        *ebpf.MapSpec `ebpf:"joins"`
 	Policies     *ebpf.MapSpec `ebpf:"policies"`
 	Processes    *ebpf.MapSpec `ebpf:"processes"`
+	Remotes      *ebpf.MapSpec `ebpf:"remotes"`
 	Requests     *ebpf.MapSpec `ebpf:"requests"`
 	Rings        *ebpf.MapSpec `ebpf:"rings"`
 	Runtimes     *ebpf.MapSpec `ebpf:"runtimes"`
+	Scans        *ebpf.MapSpec `ebpf:"scans"`
 	Scratches    *ebpf.MapSpec `ebpf:"scratches"`
+	Tracestates  *ebpf.MapSpec `ebpf:"tracestates"`
+	Unfinished   *ebpf.MapSpec `ebpf:"unfinished"`
 	Units        *ebpf.MapSpec `ebpf:"units"`
+	UnitsHash    *ebpf.MapSpec `ebpf:"units_hash"`
 	UringPending *ebpf.MapSpec `ebpf:"uring_pending"`
 }
 
@@ -500,10 +648,17 @@ type captureVariableSpecs struct {
 	DefaultWindow        *ebpf.VariableSpec `ebpf:"default_window"`
 	Enabled              *ebpf.VariableSpec `ebpf:"enabled"`
 	HandoffWanted        *ebpf.VariableSpec `ebpf:"handoff_wanted"`
+	IdKey                *ebpf.VariableSpec `ebpf:"id_key"`
+	Inject               *ebpf.VariableSpec `ebpf:"inject"`
 	JiffiesBase          *ebpf.VariableSpec `ebpf:"jiffies_base"`
+	JoinSameNode         *ebpf.VariableSpec `ebpf:"join_same_node"`
 	RingMask             *ebpf.VariableSpec `ebpf:"ring_mask"`
 	RingWakeBytes        *ebpf.VariableSpec `ebpf:"ring_wake_bytes"`
+	SampleBound          *ebpf.VariableSpec `ebpf:"sample_bound"`
+	SampleNone           *ebpf.VariableSpec `ebpf:"sample_none"`
+	SampleParentBased    *ebpf.VariableSpec `ebpf:"sample_parent_based"`
 	SpliceSeen           *ebpf.VariableSpec `ebpf:"splice_seen"`
+	UnitsByTid           *ebpf.VariableSpec `ebpf:"units_by_tid"`
 	UnusedCounter        *ebpf.VariableSpec `ebpf:"unused_counter"`
 	UnusedDirection      *ebpf.VariableSpec `ebpf:"unused_direction"`
 	UnusedOpenRecord     *ebpf.VariableSpec `ebpf:"unused_open_record"`
@@ -538,6 +693,7 @@ func (o *captureObjects) Close() error {
 //
 // It can be passed to loadCaptureObjects or ebpf.CollectionSpec.LoadAndAssign.
 type captureMaps struct {
+	Arrivals     *ebpf.Map `ebpf:"arrivals"`
 	ConnHash     *ebpf.Map `ebpf:"conn_hash"`
 	ConnStorage  *ebpf.Map `ebpf:"conn_storage"`
 	Counters     *ebpf.Map `ebpf:"counters"`
@@ -546,16 +702,22 @@ type captureMaps struct {
 	Joins        *ebpf.Map `ebpf:"joins"`
 	Policies     *ebpf.Map `ebpf:"policies"`
 	Processes    *ebpf.Map `ebpf:"processes"`
+	Remotes      *ebpf.Map `ebpf:"remotes"`
 	Requests     *ebpf.Map `ebpf:"requests"`
 	Rings        *ebpf.Map `ebpf:"rings"`
 	Runtimes     *ebpf.Map `ebpf:"runtimes"`
+	Scans        *ebpf.Map `ebpf:"scans"`
 	Scratches    *ebpf.Map `ebpf:"scratches"`
+	Tracestates  *ebpf.Map `ebpf:"tracestates"`
+	Unfinished   *ebpf.Map `ebpf:"unfinished"`
 	Units        *ebpf.Map `ebpf:"units"`
+	UnitsHash    *ebpf.Map `ebpf:"units_hash"`
 	UringPending *ebpf.Map `ebpf:"uring_pending"`
 }
 
 func (m *captureMaps) Close() error {
 	return _CaptureClose(
+		m.Arrivals,
 		m.ConnHash,
 		m.ConnStorage,
 		m.Counters,
@@ -564,11 +726,16 @@ func (m *captureMaps) Close() error {
 		m.Joins,
 		m.Policies,
 		m.Processes,
+		m.Remotes,
 		m.Requests,
 		m.Rings,
 		m.Runtimes,
+		m.Scans,
 		m.Scratches,
+		m.Tracestates,
+		m.Unfinished,
 		m.Units,
+		m.UnitsHash,
 		m.UringPending,
 	)
 }
@@ -586,10 +753,17 @@ type captureVariables struct {
 	DefaultWindow        *ebpf.Variable `ebpf:"default_window"`
 	Enabled              *ebpf.Variable `ebpf:"enabled"`
 	HandoffWanted        *ebpf.Variable `ebpf:"handoff_wanted"`
+	IdKey                *ebpf.Variable `ebpf:"id_key"`
+	Inject               *ebpf.Variable `ebpf:"inject"`
 	JiffiesBase          *ebpf.Variable `ebpf:"jiffies_base"`
+	JoinSameNode         *ebpf.Variable `ebpf:"join_same_node"`
 	RingMask             *ebpf.Variable `ebpf:"ring_mask"`
 	RingWakeBytes        *ebpf.Variable `ebpf:"ring_wake_bytes"`
+	SampleBound          *ebpf.Variable `ebpf:"sample_bound"`
+	SampleNone           *ebpf.Variable `ebpf:"sample_none"`
+	SampleParentBased    *ebpf.Variable `ebpf:"sample_parent_based"`
 	SpliceSeen           *ebpf.Variable `ebpf:"splice_seen"`
+	UnitsByTid           *ebpf.Variable `ebpf:"units_by_tid"`
 	UnusedCounter        *ebpf.Variable `ebpf:"unused_counter"`
 	UnusedDirection      *ebpf.Variable `ebpf:"unused_direction"`
 	UnusedOpenRecord     *ebpf.Variable `ebpf:"unused_open_record"`

@@ -64,7 +64,7 @@ type Engine struct {
 	protocols []protocol.Protocol
 	shards    []*shard
 	contexts  *causality.Table
-	runtimes  *runtimes
+	examiner  *examiner
 
 	stop    chan struct{} // closed: the upkeep goroutine ends
 	running sync.WaitGroup
@@ -115,7 +115,7 @@ func (e *Engine) start() error {
 	e.selection.invalidate = e.processes.Invalidate
 	e.selection.scan()
 
-	e.runtimes = newRuntimes(e.probes.SetRuntime)
+	e.examiner = newExaminer(e.probes.SetRuntime)
 
 	limit := max(c.Limits.MaxConnections/len(e.probes.Rings), 1)
 	for _, ring := range e.probes.Rings {
@@ -306,9 +306,9 @@ func (e *Engine) release() {
 		e.telemetry.Shutdown()
 		e.telemetry = nil
 	}
-	if e.runtimes != nil {
-		e.runtimes.stop()
-		e.runtimes = nil
+	if e.examiner != nil {
+		e.examiner.stop()
+		e.examiner = nil
 	}
 	if e.probes != nil {
 		e.probes.Close()

@@ -192,7 +192,7 @@ func (s *shard) record(b []byte) {
 		}
 	case capture.KindExec:
 		if p := capture.AsProcess(b); p != nil {
-			s.engine.runtimes.executed(p.Tgid)
+			s.engine.examiner.executed(p.Tgid)
 			s.engine.processes.Exec(p.Tgid, p.Name())
 			s.engine.selection.executed(p.Tgid, p.File())
 		}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package runtimes
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// maxStatic is how many ranges of static data a Process has: the executable's
+// and the library's.
+const maxStatic = 2
+
+// mappings is what the memory map of a process tells.
+type mappings struct {
+	// kind of the runtime in a library, Unknown if there is none.
+	kind    Kind
+	version string
+	// static data of Python, the largest ranges, ascending.
+	static []Range
+}
+
+// mappings reads /proc/PID/maps. exe is the executable's path, python whether
+// that is a Python.
+func (e *Examiner) mappings(pid uint32, exe string, python bool) (mappings, error) {
+	f, err := os.Open(e.fs.Path(pid, "maps"))
+	if err != nil {
+		return mappings{}, err
+	}
+	defer f.Close()
+	return readMappings(f, exe, python)
+}
+
+// readMappings reads lines as of proc_pid_maps(5):
+//
+//	7f0000000000-7f0000021000 rw-p 00001000 fe:00 1234    /usr/lib/libpython3.11.so.1.0
+func readMappings(r io.Reader, exe string, python bool) (mappings, error) {
+	var (
+		m mappings
+		// current is the range that what is mapped next may continue, and
+		// file its file.
+		current *Range
+		file    string
+		ranges  []*Range
+	)
+	exe = strings.ReplaceAll(exe, "\n", `\012`) // seq_file_path in show_map_vma
+	lines := bufio.NewReaderSize(r, 64<<10)
+	for {
+		line, err := lines.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			return mappings{}, err // no path is as long
+		}
+		if err != nil && len(line) == 0 {
+			if err == io.EOF {
+				break
+			}
+			return mappings{}, err
+		}
+		start, end, perms, name, ok := parseMapping(line)
+		if !ok {
+			continue
+		}
+		isPython := python && string(name) == exe
+		if i := bytes.LastIndexByte(name, '/'); i >= 0 && !isPython {
+			if kind, version := kindOfLibrary(string(name[i+1:])); kind != Unknown {
+				isPython = kind == Python
+				if m.kind == Unknown || m.version == "" && m.kind == kind {
+					m.kind, m.version = kind, version
+				}
+			}
+		}
+		writable := perms == "rw"
+		// .bss is what the file does not have: anonymous memory right after it.
+		continues := current != nil && current.End == start && writable &&
+			(len(name) == 0 || string(name) == file)
+		switch {
+		case continues:
+			current.End = end
+		case isPython && writable:
+			current, file = &Range{start, end}, string(name)
+			ranges = append(ranges, current)
+		default:
+			current = nil
+		}
+	}
+	slices.SortStableFunc(ranges, func(a, b *Range) int { return cmp.Compare(b.End-b.Start, a.End-a.Start) })
+	for _, r := range ranges[:min(len(ranges), maxStatic)] {
+		m.static = append(m.static, *r)
+	}
+	slices.SortFunc(m.static, func(a, b Range) int { return cmp.Compare(a.Start, b.Start) })
+	return m, nil
+}
+
+// parseMapping parses a line. name is without the mark of a deleted file and
+// shares the line's memory; it is empty for anonymous memory.
+func parseMapping(line []byte) (start, end uint64, perms string, name []byte, ok bool) {
+	var fields [5][]byte // range, permissions, offset, device, inode
+	rest := bytes.TrimSuffix(line, []byte("\n"))
+	for i := range fields {
+		fields[i], rest, _ = bytes.Cut(bytes.TrimLeft(rest, " "), []byte(" "))
+	}
+	first, last, ok := bytes.Cut(fields[0], []byte("-"))
+	if !ok || len(fields[1]) < 4 {
+		return 0, 0, "", nil, false
+	}
+	start, err := strconv.ParseUint(string(first), 16, 64)
+	if err != nil {
+		return 0, 0, "", nil, false
+	}
+	end, err = strconv.ParseUint(string(last), 16, 64)
+	if err != nil || end < start {
+		return 0, 0, "", nil, false
+	}
+	name = bytes.TrimSuffix(bytes.TrimLeft(rest, " "), []byte(" (deleted)"))
+	return start, end, string(fields[1][:2]), name, true
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package runtimes
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery/procfs"
+)
+
+// Process is what is known of a process's runtime.
+type Process struct {
+	Kind Kind
+	// Version of the runtime as it calls itself ("go1.26.8", "3.11"), empty
+	// if unknown: only Go and Rust write it into every program, of others it
+	// is what the name of the executable or library says.
+	Version string
+	// Go is nil unless Kind is Go and its layout is known for certain. It is
+	// shared by all processes of one program: do not change it.
+	Go *GoOffsets
+	// StaticData are the ranges of addresses, at most two, that have the
+	// static variables of a Python interpreter in this process (whatever its
+	// Kind). A futex there is the interpreter's own lock (the GIL): threads
+	// that pass it on do not pass on work.
+	StaticData []Range
+}
+
+// Range of addresses, [Start, End).
+type Range struct{ Start, End uint64 }
+
+// Examiner looks at processes. It is safe for concurrent use.
+type Examiner struct {
+	fs procfs.FS
+
+	mu     sync.Mutex
+	images map[fileID]*image
+}
+
+// maxImages bounds what is remembered of executables, a few hundred bytes
+// each. Beyond, all is forgotten: it only spares work.
+const maxImages = 4096
+
+// NewExaminer makes an Examiner of the processes that fs shows.
+func NewExaminer(fs procfs.FS) *Examiner {
+	return &Examiner{fs: fs, images: make(map[fileID]*image)}
+}
+
+// fileID tells files and their contents apart. The change time is in it
+// because the modification time can be set to anything.
+type fileID struct {
+	device, inode  uint64
+	size           int64
+	mtime, changed unix.Timespec
+}
+
+// image is what an executable file tells.
+type image struct {
+	once    sync.Once
+	process Process
+	err     error
+}
+
+// Examine looks at a running process. It reads the executable the first time
+// it sees it (tens of milliseconds for a large one), otherwise a few small
+// files, so it may block as long as their file system does. An error means
+// that the process, its executable or its memory map could not be read, often
+// because it has exited; what it returns besides is not to be relied on.
+func (e *Examiner) Examine(pid uint32) (Process, error) {
+	f, err := os.Open(e.fs.Path(pid, "exe"))
+	if err != nil {
+		return Process{}, fmt.Errorf("open executable: %w", err)
+	}
+	defer f.Close()
+	p, err := e.image(f)
+	if err != nil {
+		return Process{}, fmt.Errorf("executable of process %d: %w", pid, err)
+	}
+	if p.Kind == Go {
+		return p, nil
+	}
+	exe := e.fs.Exe(pid)
+	if kind, version := kindOfExecutable(path.Base(exe)); kind != Unknown {
+		p = Process{Kind: kind, Version: version}
+	}
+	switch p.Kind {
+	case Native, Rust, Python, Apache:
+	default:
+		return p, nil // no need to read a JVM's ten thousand mappings
+	}
+	m, err := e.mappings(pid, exe, p.Kind == Python)
+	if err != nil {
+		return Process{}, fmt.Errorf("memory map of process %d: %w", pid, err)
+	}
+	switch {
+	case p.Kind == Native || p.Kind == Rust:
+		if m.kind != Unknown {
+			p.Kind, p.Version = m.kind, m.version
+		}
+	case p.Kind == m.kind && p.Version == "":
+		p.Version = m.version
+	}
+	p.StaticData = m.static
+	return p, nil
+}
+
+// image is what an open executable tells, from memory if it was seen before.
+func (e *Examiner) image(f *os.File) (Process, error) {
+	var stat unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &stat); err != nil {
+		return Process{}, fmt.Errorf("stat: %w", err)
+	}
+	id := fileID{uint64(stat.Dev), stat.Ino, stat.Size, stat.Mtim, stat.Ctim}
+	e.mu.Lock()
+	i := e.images[id]
+	if i == nil {
+		if len(e.images) >= maxImages {
+			clear(e.images)
+		}
+		i = &image{}
+		e.images[id] = i
+	}
+	e.mu.Unlock()
+	i.once.Do(func() {
+		i.process, i.err = readExecutable(f)
+		if i.err != nil {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			if e.images[id] == i {
+				delete(e.images, id) // it may be readable the next time
+			}
+		}
+	})
+	return i.process, i.err
+}

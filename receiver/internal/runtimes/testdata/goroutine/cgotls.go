@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build cgo && tls
+
+package main
+
+// static __thread long counter = 7;
+// static __thread char text[200];
+// static __thread long aligned __attribute__((aligned(64)));
+// static int bump(void) { return ++text[counter & 7] + counter++ + aligned++; }
+import "C"
+
+func work() { C.bump() }
