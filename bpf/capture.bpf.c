@@ -32,10 +32,12 @@ const enum parent_method unused_parent_method = 0;
 const enum policy_flags unused_policy_flags = 0;
 const enum process_verdict unused_process_verdict = 0;
 const enum counter unused_counter = 0;
+const enum injection unused_injection = 0;
 const enum role unused_role = 0;
 struct segment_record unused_segment_record;
 struct open_record unused_open_record;
 struct process_record unused_process_record;
+struct context_record unused_context_record;
 
 /* ---- connection state ---- */
 
@@ -80,29 +82,6 @@ static __always_inline struct conn *conn_by_hash(struct sock *sk, bool create)
 }
 
 /* ---- backend: sock ---- */
-
-static __always_inline struct file *file_of(__u64 fd)
-{
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
-	struct file **files, *file = NULL;
-
-	if ((__u32)fd >= BPF_CORE_READ(fdt, max_fds))
-		return NULL;
-	files = BPF_CORE_READ(fdt, fd);
-	bpf_probe_read_kernel(&file, sizeof(file), &files[(__u32)fd]);
-	return file;
-}
-
-static __always_inline struct sock *sock_of(struct file *file)
-{
-	struct socket *socket;
-
-	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
-		return NULL;
-	socket = BPF_CORE_READ(file, private_data);
-	return BPF_CORE_READ(socket, sk);
-}
 
 /*
  * Which element of a sendmmsg or recvmmsg vector is this? The hook fires once
@@ -196,7 +175,10 @@ int BPF_PROG(sock_send, struct sock *sk, int ret, int flags)
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(sock_recv, struct sock *sk, int ret, int flags)
 {
-	return on_sock(sk, ret, flags, DIR_RECEIVED);
+	on_sock(sk, ret, flags, DIR_RECEIVED);
+	if (inject)
+		read_context();
+	return 0;
 }
 
 /*
@@ -279,6 +261,8 @@ static __always_inline int on_mmsg(struct pt_regs *regs, long ret, int dir, __u6
 		buffer_of_mmsg(vec, &s->call);
 		/* The sequence numbers already count the later messages. */
 		segment_by_address((__u64)sk, dir, len, false);
+		if (inject)
+			read_context();
 		vec += USER_MMSGHDR_SIZE;
 	}
 	return 0;
@@ -351,6 +335,8 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 		b.kind = BUFFER_NONE;
 	s->call = b;
 	segment_by_address((__u64)sk, dir, ret, true);
+	if (inject)
+		read_context();
 	return 0;
 }
 
@@ -471,6 +457,8 @@ static __always_inline void on_uring(struct io_kiocb *req, int res)
 	s->call = b;
 	/* Completions come in batches; sequence numbers count all of them. */
 	segment_by_address((__u64)sk, dir, res, false);
+	if (inject)
+		read_context();
 }
 
 /* Newer kernels pass the completion entry, */
@@ -669,8 +657,10 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(process_exit, struct task_struct *task)
 {
-	__u32 tgid = task->tgid;
+	__u32 tgid = task->tgid, tid = task->pid;
 
+	if (units_by_tid)
+		bpf_map_delete_elem(&units_hash, &tid);
 	/* Only the last thread's end is the process's. */
 	if (task->signal->live.counter != 0)
 		return 0;

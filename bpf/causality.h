@@ -237,7 +237,7 @@ static __always_inline bool same_turn(struct unit *u, struct task_struct *task)
  */
 static __always_inline bool event_loop_trusted(struct runtime *rt)
 {
-	return (rt->wrong << 7) <= rt->right + 128;
+	return (rt->wrong << 8) <= rt->right + 256;
 }
 
 static __always_inline void event_loop_check(struct runtime *rt, bool right)
@@ -246,7 +246,8 @@ static __always_inline void event_loop_check(struct runtime *rt, bool right)
 		rt->right++;
 	else
 		rt->wrong++;
-	if (rt->right > 8192 || rt->wrong > 8192) {
+	/* What it did lately counts. */
+	if (rt->right > 512 || rt->wrong > 512) {
 		rt->right >>= 1;
 		rt->wrong >>= 1;
 	}
@@ -388,7 +389,8 @@ static __always_inline void context_now(struct task_struct *task, struct runtime
 		if (!same_turn(u, task))
 			return;
 		*x = u->current;
-		x->method = event_loop_trusted(rt) ? METHOD_EVENT_LOOP : METHOD_AMBIGUOUS;
+		/* With one request about there is no order to be wrong about. */
+		x->method = rt->active <= 1 || event_loop_trusted(rt) ? METHOD_EVENT_LOOP : METHOD_AMBIGUOUS;
 		return;
 	}
 	/* One that has answered may have been given other work. */
@@ -462,33 +464,34 @@ static __always_inline __u32 microseconds(__u64 ns)
 	return us < NOT_MEASURED ? (__u32)us : NOT_MEASURED - 1;
 }
 
-/* CPU time of the task until now, ns, plus a constant (the scheduler's clock is another). */
-static __always_inline __u64 cpu_time(struct task_struct *task, __u64 now)
+/*
+ * CPU time of the current task since the request, ns. The scheduler adds to its
+ * account at every tick and switch; what came after is counted by a clock that every
+ * CPU has of its own, so it is left out where the task has moved.
+ */
+static __always_inline __u64 cpu_time(struct conn *c, struct task_struct *task, __u64 now)
 {
-	return task->se.sum_exec_runtime + now - task->se.exec_start;
+	__u64 booked = task->se.sum_exec_runtime - c->start_booked;
+	__u64 since = now - task->se.exec_start - c->start_since;
+
+	if (c->start_cpu != bpf_get_smp_processor_id() || since + 2 * tick_ns > 4 * tick_ns)
+		return booked;
+	/* Before the request the account may have been behind further than now. */
+	return booked + since < (1ULL << 62) ? booked + since : 0;
 }
 
 /*
- * How long ago the newest bytes came, us. The socket knows when it last handled
- * a packet, exactly, which a delayed acknowledgement overwrites; and when the
- * last data came, in ticks.
+ * How long ago the newest bytes came, us. The socket notes that in ticks, so this is
+ * the middle of what it can be. (It has a finer note of the last packet, which
+ * acknowledgements overwrite, and reading itself.)
  */
-static __always_inline __u32 waited(struct tcp_sock *tp, __u64 now)
+static __always_inline __u32 waited(struct tcp_sock *tp)
 {
-	__u64 packet = TCP_READ(tp, tcp_mstamp) * 1000, ns = now > packet ? now - packet : 0, tick;
-	__u64 jiffies = bpf_jiffies64();
-	__u32 ticks = (__u32)jiffies - TCP_READ(tp, inet_conn.icsk_ack.lrcvtime);
+	__u32 ticks = (__u32)bpf_jiffies64() - TCP_READ(tp, inet_conn.icsk_ack.lrcvtime);
 
-	if (!jiffies_base) {
-		clock_base = now;
-		jiffies_base = jiffies;
-	}
-	if (ticks > 1 && ticks < (1U << 31) && jiffies > jiffies_base + 16) {
-		tick = (now - clock_base) / (jiffies - jiffies_base);
-		if ((ticks - 1) * tick > ns)
-			ns = (ticks - 1) * tick;
-	}
-	return microseconds(ns);
+	if (ticks == 0 || ticks >= 1U << 31)
+		return 0;
+	return microseconds(ticks * tick_ns - tick_ns / 2);
 }
 
 /* The process has one request less to serve. */
@@ -498,8 +501,8 @@ static __always_inline void request_over(struct conn *c)
 
 	if (!c->counted)
 		return;
+	rt = runtime_of(c->counted);
 	c->counted = 0;
-	rt = runtime_of(c->checked_tgid);
 	if (rt)
 		__sync_fetch_and_add(&rt->active, -1);
 }
@@ -539,7 +542,7 @@ static __always_inline void request_arrived(struct scratch *s, struct conn *c, s
 	s->record.parent = r->parent;
 	s->record.trace = r->trace;
 	if (tp) {
-		s->record.queue_time = waited(tp, now);
+		s->record.queue_time = waited(tp);
 		c->start_retransmits = TCP_READ(tp, total_retrans);
 	}
 	c->start_tid = 0;
@@ -547,7 +550,7 @@ static __always_inline void request_arrived(struct scratch *s, struct conn *c, s
 		return;
 	request_over(c);
 	__sync_fetch_and_add(&rt->active, 1);
-	c->counted = 1;
+	c->counted = tgid;
 	if (rt->g_goid) {
 		goroutine_set(tgid, task, rt, &x);
 		return;
@@ -555,7 +558,9 @@ static __always_inline void request_arrived(struct scratch *s, struct conn *c, s
 	thread_set(task, rt, &x, false);
 	if (!rt->event_loop && !in_loop(task)) {
 		c->start_tid = task->pid;
-		c->start_cpu = cpu_time(task, now);
+		c->start_cpu = bpf_get_smp_processor_id();
+		c->start_booked = task->se.sum_exec_runtime;
+		c->start_since = now - task->se.exec_start;
 		c->start_runqueue = task->sched_info.run_delay;
 	}
 }
@@ -610,14 +615,16 @@ static __always_inline void response_left(struct scratch *s, struct conn *c, str
 /* For which request does a client's connection send one now? */
 static __always_inline struct request *made_for(struct conn *c, struct task_struct *task, struct context *x)
 {
+	struct runtime *rt = runtime_of(task->tgid);
 	struct request *r;
 
-	context_now(task, runtime_of(task->tgid), task->tgid, x);
+	context_now(task, rt, task->tgid, x);
 	if ((!x->seed || x->method == METHOD_EVENT_LOOP || x->method == METHOD_AMBIGUOUS) && c->role == ROLE_CLIENT &&
 	    !c->requests && c->current.seed) {
-		/* Opened for this. */
+		/* Opened for this; or for another one, in whose stead this is sent. */
 		*x = c->current;
-		x->method = METHOD_CONNECT;
+		x->method = x->method == METHOD_EVENT_LOOP && rt && !event_loop_trusted(rt) ? METHOD_AMBIGUOUS
+											    : METHOD_CONNECT;
 	}
 	r = request_of(x);
 	if (r && r->state != REQUEST_ACTIVE)
@@ -694,7 +701,7 @@ static __always_inline void response_arrived(struct conn *c, struct task_struct 
 static __always_inline void measure(struct scratch *s, struct conn *c, struct tcp_sock *tp, struct task_struct *task,
 				    __u64 now)
 {
-	__u64 cpu, runqueue;
+	__u64 runqueue;
 
 	if (tp) {
 		s->record.rtt = TCP_READ(tp, srtt_us) >> 3;
@@ -702,10 +709,8 @@ static __always_inline void measure(struct scratch *s, struct conn *c, struct tc
 	}
 	if (c->role != ROLE_SERVER || c->start_tid != (__u32)task->pid)
 		return;
-	cpu = cpu_time(task, now) - c->start_cpu;
 	runqueue = task->sched_info.run_delay - c->start_runqueue;
-	/* A clock of another CPU may be off by a little. */
-	s->record.thread_cpu = cpu < (1ULL << 62) ? microseconds(cpu) : 0;
+	s->record.thread_cpu = microseconds(cpu_time(c, task, now));
 	s->record.runqueue = microseconds(runqueue);
 }
 
@@ -718,6 +723,8 @@ static __always_inline void connection_made(struct conn *c, struct task_struct *
 	if (!rt || rt->g_goid)
 		return;
 	context_now(task, rt, task->tgid, &x);
+	if (x.method == METHOD_AMBIGUOUS)
+		x.method = METHOD_EVENT_LOOP;
 	if (x.method && x.method < METHOD_LINKS && active(&x))
 		c->current = x;
 }

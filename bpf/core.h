@@ -44,6 +44,30 @@ static __always_inline __u64 socket_inode(struct sock *sk)
 	return BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino);
 }
 
+/* The current process's file, and the socket that a file is. */
+static __always_inline struct file *file_of(__u64 fd)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
+	struct file **files, *file = NULL;
+
+	if ((__u32)fd >= BPF_CORE_READ(fdt, max_fds))
+		return NULL;
+	files = BPF_CORE_READ(fdt, fd);
+	bpf_probe_read_kernel(&file, sizeof(file), &files[(__u32)fd]);
+	return file;
+}
+
+static __always_inline struct sock *sock_of(struct file *file)
+{
+	struct socket *socket;
+
+	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return NULL;
+	socket = BPF_CORE_READ(file, private_data);
+	return BPF_CORE_READ(socket, sk);
+}
+
 /* The same for a connection that was asked about before. */
 static __always_inline bool still_selected(struct conn *c, __u32 tgid)
 {
@@ -60,8 +84,8 @@ static __always_inline bool still_selected(struct conn *c, __u32 tgid)
 static __always_inline bool conn_init(struct conn *c, struct sock *sk)
 {
 	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	struct scratch *s;
-	__u32 proto;
+	__u32 proto, zero = 0;
+	__u64 *number;
 
 	if (family == AF_INET || family == AF_INET6) {
 		/* sk_protocol was a bitfield before v5.6 (bf9765145b85). */
@@ -94,11 +118,11 @@ static __always_inline bool conn_init(struct conn *c, struct sock *sk)
 		return false;
 	}
 	c->inode = socket_inode(sk);
-	s = scratch_get();
-	if (!s)
+	number = bpf_map_lookup_elem(&numbers, &zero);
+	if (!number)
 		return false;
 	/* Dense over all CPUs, for ids index the policy slots. */
-	c->id = (__sync_fetch_and_add(&s->connections, 1) + 1) * cpus + bpf_get_smp_processor_id();
+	c->id = (__sync_fetch_and_add(number, 1) + 1) * cpus + bpf_get_smp_processor_id();
 	/* Processes stay on their CPUs more or less: rings nobody else writes to are faster. */
 	c->ring = bpf_get_smp_processor_id() & ring_mask;
 	return true;
@@ -423,8 +447,11 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 				request_arrived(s, c, sk, tp, task, start, len, now);
 			else
 				request_continued(c, task, c->turn_captured - want);
-			if (inject)
-				read_context(b->base, b->kind | b->count << 8, len, c->current.slot);
+			if (inject) {
+				s->head = *b;
+				s->head_len = len;
+				s->head_slot = c->current.slot + 1;
+			}
 		} else if (c->role == ROLE_CLIENT) {
 			response_arrived(c, task);
 			measure(s, c, tp, task, now);

@@ -118,6 +118,7 @@ struct sock_common {
 	volatile unsigned char skc_state;
 	possible_net_t skc_net;
 	struct proto *skc_prot;
+	unsigned long skc_flags;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 };
@@ -135,7 +136,6 @@ typedef struct {
 struct sock {
 	struct sock_common __sk_common;
 	socket_lock_t sk_lock;
-	unsigned long sk_flags;
 	int sk_wmem_queued;
 	int sk_sndbuf;
 	__u16 sk_type;
@@ -158,7 +158,6 @@ struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	__u32 srtt_us;
 	__u32 total_retrans;
-	__u64 tcp_mstamp;
 	__u32 snd_nxt;
 	__u32 write_seq;
 	__u32 copied_seq;
@@ -234,6 +233,10 @@ struct thread_struct {
 };
 #endif
 
+struct mm_struct {
+	struct file *exe_file;
+};
+
 struct task_struct {
 	unsigned int flags;
 	struct sched_entity se;
@@ -242,8 +245,10 @@ struct task_struct {
 #if defined(__TARGET_ARCH_x86)
 	struct thread_struct thread;
 #endif
+	struct mm_struct *mm;
 	int pid;
 	int tgid;
+	struct task_struct *real_parent;
 	struct files_struct *files;
 	struct io_uring_task *io_uring;
 	struct signal_struct *signal;

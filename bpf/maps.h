@@ -19,6 +19,7 @@ const volatile __u32 default_selected = 1;      /* verdict for processes not in 
 const volatile __u32 default_window = 32768;    /* capture window before a policy is set */
 const volatile __u32 default_after = 64;        /* as policy.after */
 const volatile __u32 capture_max = CAPTURE_MAX; /* bytes of one call; limits.max_payload */
+const volatile __u64 tick_ns = 4000000;         /* length of a jiffy */
 const volatile __u32 cpus = 1;                  /* possible CPUs */
 const volatile __u32 conn_by_address = 0;       /* state lives in conn_hash (sys_exit backend) */
 const volatile __u32 join_same_node = 1;        /* 0 in tests of what works between nodes only */
@@ -70,8 +71,8 @@ struct conn {
 	__u8 announced; /* the open record is in the ring */
 	__u8 plain_tcp; /* the socket is a tcp_sock (not MPTCP) */
 	__u8 ring;
-	__u8 stale;   /* directions (bits) whose seq was not kept while ignored */
-	__u8 counted; /* server: in runtime.active */
+	__u8 stale; /* directions (bits) whose seq was not kept while ignored */
+	__u8 pad;
 	/* Progress through a sendmmsg/recvmmsg vector, sock backend only. */
 	__u64 mmsg_vec;
 	__u32 mmsg_tid;
@@ -84,7 +85,10 @@ struct conn {
 	/* As of the request's beginning: */
 	__u32 start_retransmits;
 	__u32 start_tid; /* 0 if no single thread serves it */
-	__u64 start_cpu;
+	__u32 counted;   /* server: the process in whose runtime.active the request is, or 0 */
+	__u32 start_cpu;
+	__u64 start_booked; /* of CPU time to the thread, */
+	__u64 start_since;  /* and how long ago, by a clock with another zero */
 	__u64 start_runqueue;
 	struct prepared prepared;
 };
@@ -326,8 +330,11 @@ struct scratch {
 	__u8 data[3 * PART_SIZE];
 	struct open_record open;
 	struct context_record context;
-	__u64 identities;  /* made on this CPU so far */
-	__u64 connections; /* first seen on this CPU so far */
+	/* What a server has read just now, for read_context: */
+	struct buffer head;
+	__u32 head_len;
+	__u32 head_slot;  /* plus 1; 0: nothing */
+	__u64 identities; /* made on this CPU so far */
 	__u32 records;
 	struct conn conn;            /* a connection being made (kernel stacks are small) */
 	struct pending pending;      /* a segment being put off */
@@ -356,6 +363,14 @@ struct {
 	__type(value, struct scratch);
 } scratches SEC(".maps");
 
+/* Connections first seen on this CPU so far. Shared by all programs, unlike scratch memory. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} numbers SEC(".maps");
+
 /*
  * Set by Go once every hook is attached, and cleared before they are detached:
  * a connection of which only one direction is seen makes no sense.
@@ -367,10 +382,6 @@ __u32 splice_seen = 0;
 
 /* Set by the probes when a thread works for nobody known: Go attaches thread_woken then. */
 __u32 handoff_wanted = 0;
-
-/* Two readings of the clocks at the same moment, to tell the length of a tick. */
-__u64 clock_base = 0;
-__u64 jiffies_base = 0;
 
 /* Counted up by Go whenever it changes a verdict. */
 __u32 verdict_epoch = 1;

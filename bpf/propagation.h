@@ -151,17 +151,15 @@ static __always_inline __u32 unhex8(__u64 x, __u64 *bad, __u64 *any)
 	return (__u32)(v | v >> 16);
 }
 
+/* Both architectures load and store words anywhere; the compiler would do it by bytes. */
 static __always_inline void put64(__u8 *p, __u64 v)
 {
-	__builtin_memcpy(p, &v, sizeof(v));
+	*(__u64 *)p = v;
 }
 
 static __always_inline __u64 get64(const __u8 *p)
 {
-	__u64 v;
-
-	__builtin_memcpy(&v, p, sizeof(v));
-	return v;
+	return *(const __u64 *)p;
 }
 
 /* Writes HEADER_LEN bytes. */
@@ -221,7 +219,7 @@ static __always_inline bool traceparent_decode(const __u8 *p, __u32 len, struct 
  */
 #define SCAN_SIZE 8192
 #define SCAN_CARRY 1024
-#define SCAN_SLACK 1024
+#define SCAN_SLACK 2048
 #define HEAD_MAX 65535
 
 enum scan_flags {
@@ -245,6 +243,9 @@ enum scan_flags {
 };
 
 #define STATE_MAX 512
+/* Blanks that are taken off either end of a value. */
+#define TRIM_MAX 16
+#define METHOD_MAX 33
 
 /* The value of a tracestate header. */
 struct tracestate {
@@ -272,6 +273,14 @@ struct scan {
 	__u32 first; /* bytes of the request line, with its end; 0: not seen yet */
 	__u32 head;  /* bytes of the head */
 	__u64 length;
+	__u32 from; /* a value, as scan_trim found it */
+	__u32 to;
+	/* Walk over the buffers of a receive; kept here so that loop states stay equal. */
+	__u64 iov;
+	__u64 here;
+	__u64 left;
+	__u32 len;
+	__u32 vectors;
 	struct trace_context context;
 	struct tracestate tracestate;
 	__u8 data[SCAN_SIZE + SCAN_SLACK];
@@ -333,15 +342,31 @@ static __always_inline bool named(struct scan *s, __u8 c)
 	return false;
 }
 
-/* Trims the value between *from and *to. */
-static __always_inline void scan_trim(struct scan *s, __u32 *from, __u32 *to)
+/*
+ * The functions that look at parts of a line are global, so that the verifier walks
+ * each once, whatever calls it in what state.
+ */
+
+/* Trims the value between two places in data; where it is then is in from and to. */
+__attribute__((noinline)) int scan_trim(__u32 from, __u32 to)
 {
+	struct scan *s = scan_get();
 	int i;
 
-	for (i = 0; i < 8 && *from < *to && blank(SCAN_BYTE(s, *from)); i++)
-		(*from)++;
-	for (i = 0; i < 8 && *to > *from && (blank(SCAN_BYTE(s, *to - 1)) || SCAN_BYTE(s, *to - 1) == '\r'); i++)
-		(*to)--;
+	if (!s)
+		return 0;
+	s->from = from;
+	s->to = to;
+	for (i = 0; i < TRIM_MAX && s->from < s->to && blank(SCAN_BYTE(s, s->from)); i++)
+		s->from++;
+	for (i = 0; i < TRIM_MAX && s->from < s->to; i++) {
+		__u8 c = SCAN_BYTE(s, s->to - 1);
+
+		if (!blank(c) && c != '\r')
+			break;
+		s->to--;
+	}
+	return 0;
 }
 
 static __always_inline void scan_parent(struct scan *s, __u32 from, __u32 to)
@@ -352,8 +377,8 @@ static __always_inline void scan_parent(struct scan *s, __u32 from, __u32 to)
 		return;
 	}
 	s->flags |= SCAN_PARENTS;
-	scan_trim(s, &from, &to);
-	if (traceparent_decode(&SCAN_BYTE(s, from), to - from, &s->context))
+	scan_trim(from, to);
+	if (traceparent_decode(&SCAN_BYTE(s, s->from), s->to - s->from, &s->context))
 		s->flags |= SCAN_PARENT;
 }
 
@@ -361,8 +386,8 @@ static __always_inline void scan_state(struct scan *s, __u32 from, __u32 to)
 {
 	__u32 len;
 
-	scan_trim(s, &from, &to);
-	len = to - from;
+	scan_trim(from, to);
+	len = s->to - s->from;
 	if (!len)
 		return;
 	if ((s->flags & SCAN_STATE) || len > STATE_MAX) {
@@ -372,52 +397,62 @@ static __always_inline void scan_state(struct scan *s, __u32 from, __u32 to)
 	s->flags |= SCAN_STATE;
 	s->tracestate.len = len;
 	asm volatile("" : "+r"(len));
-	if (len > 0 && len <= STATE_MAX)
-		bpf_probe_read_kernel(s->tracestate.text, len, &SCAN_BYTE(s, from));
+	len &= 2 * STATE_MAX - 1;
+	bpf_probe_read_kernel(s->tracestate.text, len, &SCAN_BYTE(s, s->from));
 }
 
 static __always_inline void scan_length(struct scan *s, __u32 from, __u32 to)
 {
-	__u64 n = 0;
 	int i;
 
 	if (s->flags & SCAN_LENGTH)
 		s->flags |= SCAN_ODD;
 	s->flags |= SCAN_LENGTH;
-	scan_trim(s, &from, &to);
-	if (from >= to)
+	s->length = 0;
+	scan_trim(from, to);
+	if (s->from >= s->to || s->to - s->from > 18)
 		s->flags |= SCAN_ODD;
-	for (i = 0; i < 19; i++) {
-		__u8 c;
+	for (i = 0; i < 18 && s->from < s->to; i++) {
+		__u8 c = SCAN_BYTE(s, s->from) - '0';
 
-		if (from >= to)
-			break;
-		c = SCAN_BYTE(s, from) - '0';
-		if (c > 9 || i == 18) {
+		if (c > 9) {
 			s->flags |= SCAN_ODD;
 			break;
 		}
-		n = n * 10 + c;
-		from++;
+		s->length = s->length * 10 + c;
+		s->from++;
 	}
-	s->length = n;
+}
+
+static __always_inline void scan_coding(struct scan *s, __u32 from, __u32 to)
+{
+	if (s->flags & (SCAN_CHUNKED | SCAN_CODING))
+		s->flags |= SCAN_ODD;
+	scan_trim(from, to);
+	if (s->to - s->from == 7 &&
+	    (SCAN_WORD(s, s->from, 0) | FOLD) << 8 == WORD(0, 'c', 'h', 'u', 'n', 'k', 'e', 'd'))
+		s->flags |= SCAN_CHUNKED;
+	else
+		s->flags |= SCAN_CODING;
 }
 
 /* Looks at the header line that begins at `line` and ends before `end`. */
-static __always_inline void scan_header(struct scan *s, __u32 line, __u32 end)
+__attribute__((noinline)) int scan_header(__u32 line, __u32 end)
 {
-	__u8 c = SCAN_BYTE(s, line);
+	struct scan *s = scan_get();
 	__u64 w;
+	__u8 c;
 
+	if (!s)
+		return 0;
+	c = SCAN_BYTE(s, line);
 	if (blank(c)) {
 		s->flags |= SCAN_ODD;
-		return;
+		return 0;
 	}
-	c |= 0x20;
-	if (c != 't' && c != 'c' && c != 'u' && c != 'b' && c != 'x')
-		return;
 	w = SCAN_WORD(s, line, 0) | FOLD;
-	if (c == 't') {
+	switch (c | 0x20) {
+	case 't':
 		if (w == WORD('t', 'r', 'a', 'c', 'e', 'p', 'a', 'r') &&
 		    (SCAN_WORD(s, line, 3) | FOLD) == WORD('c', 'e', 'p', 'a', 'r', 'e', 'n', 't')) {
 			if (named(s, SCAN_AFTER(s, line, 11)))
@@ -428,40 +463,35 @@ static __always_inline void scan_header(struct scan *s, __u32 line, __u32 end)
 				scan_state(s, line + 11, end);
 		} else if (w == WORD('t', 'r', 'a', 'n', 's', 'f', 'e', 'r') &&
 			   (SCAN_WORD(s, line, 9) | FOLD) == WORD('e', 'n', 'c', 'o', 'd', 'i', 'n', 'g')) {
-			__u32 from = line + 18;
-
-			if (!named(s, SCAN_AFTER(s, line, 17)))
-				return;
-			if (s->flags & (SCAN_CHUNKED | SCAN_CODING))
-				s->flags |= SCAN_ODD;
-			scan_trim(s, &from, &end);
-			if (end - from == 7 &&
-			    (SCAN_WORD(s, from, 0) | FOLD) << 8 == WORD(0, 'c', 'h', 'u', 'n', 'k', 'e', 'd'))
-				s->flags |= SCAN_CHUNKED;
-			else
-				s->flags |= SCAN_CODING;
+			if (named(s, SCAN_AFTER(s, line, 17)))
+				scan_coding(s, line + 18, end);
 		}
-	} else if (c == 'c') {
+		break;
+	case 'c':
 		if (w == WORD('c', 'o', 'n', 't', 'e', 'n', 't', '-') &&
-		    (SCAN_WORD(s, line, 6) | FOLD) == WORD('t', '-', 'l', 'e', 'n', 'g', 't', 'h')) {
-			if (named(s, SCAN_AFTER(s, line, 14)))
-				scan_length(s, line + 15, end);
-		}
-	} else if (c == 'u') {
+		    (SCAN_WORD(s, line, 6) | FOLD) == WORD('t', '-', 'l', 'e', 'n', 'g', 't', 'h') &&
+		    named(s, SCAN_AFTER(s, line, 14)))
+			scan_length(s, line + 15, end);
+		break;
+	case 'u':
 		/* The colon is not changed by FOLD. */
 		if (w == WORD('u', 'p', 'g', 'r', 'a', 'd', 'e', ':'))
 			s->flags |= SCAN_UPGRADE;
 		else if (w == WORD('u', 'b', 'e', 'r', '-', 't', 'r', 'a') &&
 			 (SCAN_WORD(s, line, 5) | FOLD) == WORD('t', 'r', 'a', 'c', 'e', '-', 'i', 'd'))
 			s->flags |= SCAN_FOREIGN;
-	} else if (c == 'b') {
-		if ((w & 0xffffff) == (WORD('b', '3', ':', 0, 0, 0, 0, 0)))
+		break;
+	case 'b':
+		if ((w & 0xffffff) == WORD('b', '3', ':', 0, 0, 0, 0, 0))
 			s->flags |= SCAN_FOREIGN;
-	} else {
+		break;
+	case 'x':
 		if (w == WORD('x', '-', 'b', '3', '-', 't', 'r', 'a') ||
 		    w == WORD('x', '-', 'a', 'm', 'z', 'n', '-', 't'))
 			s->flags |= SCAN_FOREIGN;
+		break;
 	}
+	return 0;
 }
 
 /* Is any byte of the word a control character, a blank or DEL? */
@@ -498,27 +528,29 @@ static long scan_visible(__u32 i, struct scan_target *t)
 	return 0;
 }
 
-/* token SP target SP HTTP/1.x; `end` is where the line feed is. */
-static __always_inline bool scan_request_line(struct scan *s, __u32 line, __u32 end)
+/* token SP target SP HTTP/1.x; `end` is where the line feed is. Returns 0 if it is none. */
+__attribute__((noinline)) int scan_request_line(__u32 line, __u32 end)
 {
+	struct scan *s = scan_get();
 	__u32 method = 0, last;
 	struct scan_target t;
 	int i;
 
+	if (!s)
+		return 0;
 	if (end > line && SCAN_BYTE(s, end - 1) == '\r')
 		end--;
 	else if (s->flags & SCAN_STRICT)
-		return false;
+		return 0;
 	/* A SP / SP HTTP/1.1 */
-	if (end - line < 12)
-		return false;
+	if (end - line < 12 || end - line > SCAN_SIZE)
+		return 0;
 	last = end - 9;
-	if (SCAN_BYTE(s, last) != ' ' ||
-	    (SCAN_WORD(s, last, 1) & ~(0xffULL << 56)) != WORD('H', 'T', 'T', 'P', '/', '1', '.', 0))
-		return false;
+	if (SCAN_BYTE(s, last) != ' ' || (SCAN_WORD(s, last, 1) << 8) != WORD(0, 'H', 'T', 'T', 'P', '/', '1', '.'))
+		return 0;
 	if ((SCAN_BYTE(s, end - 1) & ~1) != '0')
-		return false;
-	for (i = 0; i < 33; i++) {
+		return 0;
+	for (i = 0; i < METHOD_MAX; i++) {
 		__u8 c = SCAN_AFTER(s, line, i);
 
 		if (c == ' ') {
@@ -527,14 +559,14 @@ static __always_inline bool scan_request_line(struct scan *s, __u32 line, __u32 
 		}
 		/* RFC 9110 section 5.6.2 allows more, which nobody uses. */
 		if ((__u8)((c | 0x20) - 'a') > 25 && c != '-' && c != '_')
-			return false;
+			return 0;
 	}
 	if (!method || line + method + 1 >= last)
-		return false;
+		return 0;
 	if (method == 7 && SCAN_WORD(s, line, 0) == WORD('C', 'O', 'N', 'N', 'E', 'C', 'T', ' '))
 		s->flags |= SCAN_CONNECT;
 	if (!(s->flags & SCAN_STRICT))
-		return true;
+		return 1;
 	t.s = s;
 	t.at = line + method + 1;
 	t.end = last;
@@ -591,7 +623,7 @@ static long scan_step(__u32 i, struct scan_search *x)
 		return 1;
 	}
 	if (!s->first) {
-		if (!scan_request_line(s, line, end)) {
+		if (!scan_request_line(line, end)) {
 			s->flags |= SCAN_NONE;
 			return 1;
 		}
@@ -600,7 +632,7 @@ static long scan_step(__u32 i, struct scan_search *x)
 	}
 	if (SCAN_BYTE(s, end - 1) != '\r' && (s->flags & SCAN_STRICT))
 		s->flags |= SCAN_ODD;
-	scan_header(s, line, end);
+	scan_header(line, end);
 	return 0;
 }
 
@@ -610,35 +642,40 @@ static __always_inline bool scan_over(struct scan *s)
 }
 
 /* Reads on in what is in data, and makes room for the next piece behind what is kept. */
-static __always_inline void scan_piece(struct scan *s)
+__attribute__((noinline)) int scan_piece(void)
 {
+	struct scan *s = scan_get();
 	struct scan_search x = {.s = s};
 	__u32 line, keep;
 
+	if (!s)
+		return 0;
 	bpf_loop(2 * SCAN_SIZE, scan_step, &x, 0);
 	if (scan_over(s))
-		return;
+		return 0;
 	line = s->line;
 	keep = s->fill - line;
 	if (keep > SCAN_CARRY || (s->flags & SCAN_LONG)) {
 		if (!(s->flags & SCAN_LONG)) {
 			/* Its name counts, its value is too long for all that is wanted. */
 			if (s->first)
-				scan_header(s, line, s->fill);
+				scan_header(line, s->fill);
 			else if (s->flags & SCAN_STRICT)
 				s->flags |= SCAN_NONE;
 			s->flags |= SCAN_LONG;
 		}
 		s->base += s->fill;
 		s->fill = s->line = s->at = 0;
-		return;
+		return 0;
 	}
 	s->base += line;
+	/* Says no more than the above, but in a way old verifiers follow. */
 	asm volatile("" : "+r"(keep));
-	if (keep > 0 && keep <= SCAN_CARRY)
-		bpf_probe_read_kernel(s->data, keep, &SCAN_BYTE(s, line));
+	keep &= 2 * SCAN_CARRY - 1;
+	bpf_probe_read_kernel(s->data, keep, &SCAN_BYTE(s, line));
 	s->fill = s->at = keep;
 	s->line = 0;
+	return 0;
 }
 
 /* ---- contexts that came from elsewhere ---- */
@@ -780,25 +817,64 @@ static __always_inline void remote_read(struct scan *s, struct remote *m)
 /* Steps of a walk over the buffers of a receive: pieces and iovecs. */
 #define CONTEXT_STEPS 24
 
-/*
- * A server has read `len` bytes of a request into a buffer (as capture_slow takes
- * it), at the beginning of which is what was not read of the head yet. A global
- * function, so that the verifier walks it once.
- */
-__attribute__((noinline)) int read_context(__u64 base, __u32 kind_count, __u32 len, __u32 slot)
+/* One step: fetch the next iovec, or read a piece of the current one. Returns false at the end. */
+static __always_inline bool context_step(struct scan *s)
 {
-	struct remote *m = inject ? remote_at(slot) : NULL;
-	struct scan *s = inject ? scan_get() : NULL;
-	__u64 here = base, iov = 0, left = len;
-	__u32 vectors = kind_count >> 8, room;
-	struct unfinished *u;
 	struct user_iovec v;
+	__u32 room, fill;
+
+	if (s->len == 0)
+		return false;
+	if (s->left == 0) {
+		if (s->vectors == 0 || bpf_probe_read_user(&v, sizeof(v), (void *)s->iov))
+			return false;
+		s->iov += sizeof(v);
+		s->vectors--;
+		s->here = v.base;
+		s->left = v.len;
+		return true;
+	}
+	fill = s->fill & (2 * SCAN_CARRY - 1);
+	room = SCAN_SIZE - SCAN_CARRY;
+	if (room > s->left)
+		room = s->left;
+	if (room > s->len)
+		room = s->len;
+	asm volatile("" : "+r"(room));
+	room &= SCAN_SIZE - 1;
+	if (bpf_probe_read_user(&s->data[fill], room, (void *)s->here))
+		return false;
+	s->fill = fill + room;
+	s->len -= room;
+	s->left -= room;
+	s->here += room;
+	scan_piece();
+	return !scan_over(s);
+}
+
+/*
+ * Looks for the context in what a server has read just now of a request, at the
+ * beginning of which is what was not read of the head yet. A global function, called
+ * where little of the stack is in use.
+ */
+__attribute__((noinline)) int read_context(void)
+{
+	struct scratch *call = scratch_get();
+	struct unfinished *u;
+	struct remote *m;
+	struct scan *s;
+	__u32 kind;
 	int i;
 
+	if (!inject || !call || !call->head_slot)
+		return 0;
+	m = remote_at(call->head_slot - 1);
+	call->head_slot = 0;
+	s = scan_get();
 	if (!m || !s || !m->reading)
 		return 0;
-	kind_count &= 0xff;
-	if (kind_count != BUFFER_FLAT && kind_count != BUFFER_IOV) {
+	kind = call->head.kind;
+	if (kind != BUFFER_FLAT && kind != BUFFER_IOV) {
 		m->reading = 0;
 		m->state = REMOTE_UNKNOWN;
 		return 0;
@@ -813,42 +889,21 @@ __attribute__((noinline)) int read_context(__u64 base, __u32 kind_count, __u32 l
 		s->fill = s->at = u->fill & (2 * SCAN_CARRY - 1);
 		__builtin_memcpy(s->data, u->data, sizeof(u->data));
 	}
-	if (kind_count == BUFFER_IOV) {
-		iov = base;
-		left = 0;
-	}
-	for (i = 0; i < CONTEXT_STEPS && len > 0; i++) {
-		if (left == 0) {
-			if (!iov || vectors == 0 || bpf_probe_read_user(&v, sizeof(v), (void *)iov))
-				break;
-			iov += sizeof(v);
-			vectors--;
-			here = v.base;
-			left = v.len;
-			continue;
-		}
-		room = SCAN_SIZE - SCAN_CARRY;
-		if (room > left)
-			room = left;
-		if (room > len)
-			room = len;
-		asm volatile("" : "+r"(room));
-		room &= SCAN_SIZE - 1;
-		if (bpf_probe_read_user(&s->data[s->fill & (2 * SCAN_CARRY - 1)], room, (void *)here))
+	s->len = call->head_len;
+	s->here = s->iov = call->head.base;
+	s->left = kind == BUFFER_FLAT ? s->len : 0;
+	s->vectors = kind == BUFFER_FLAT ? 0 : call->head.count;
+	for (i = 0; i < CONTEXT_STEPS; i++) {
+		if (!context_step(s))
 			break;
-		s->fill = (s->fill & (2 * SCAN_CARRY - 1)) + room;
-		len -= room;
-		left -= room;
-		here += room;
-		scan_piece(s);
-		if (scan_over(s)) {
-			remote_read(s, m);
-			if (u)
-				bpf_map_delete_elem(&unfinished, &m->request);
-			return 0;
-		}
 	}
-	if (len > 0 || s->base + s->fill > HEAD_MAX) {
+	if (scan_over(s)) {
+		remote_read(s, m);
+		if (u)
+			bpf_map_delete_elem(&unfinished, &m->request);
+		return 0;
+	}
+	if (s->len > 0 || s->base + s->fill > HEAD_MAX) {
 		m->reading = 0;
 		m->state = REMOTE_UNKNOWN;
 		return 0;

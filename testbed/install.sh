@@ -21,6 +21,8 @@ needs=(
   "make make"
   "git git"
   "ip iproute2"
+  "nft nftables"
+  "taskset util-linux"
   "python3 python3-minimal"
   "node nodejs"
   "npm npm"

@@ -22,30 +22,57 @@ import (
 type limit struct{ minRight, maxWrong float64 }
 
 // limits are by runtime, and for JoinRow and RootRow. This is the one place to
-// change them.
+// change them. What has a low minimum is only followed while one request is in
+// flight; see KNOWN_ISSUES.md. The runs are short, so a single mistake is
+// hundredths of a percent.
 var limits = map[string]limit{
-	"nginx":    {minRight: 0, maxWrong: 100},
-	"haproxy":  {minRight: 0, maxWrong: 100},
-	"goproxy":  {minRight: 0, maxWrong: 100},
-	"go":       {minRight: 0, maxWrong: 100},
-	"python":   {minRight: 0, maxWrong: 100},
-	"gunicorn": {minRight: 0, maxWrong: 100},
-	"aiohttp":  {minRight: 0, maxWrong: 100},
-	"fastapi":  {minRight: 0, maxWrong: 100},
-	"node":     {minRight: 0, maxWrong: 100},
-	"express":  {minRight: 0, maxWrong: 100},
-	"java":     {minRight: 0, maxWrong: 100},
-	"spring":   {minRight: 0, maxWrong: 100},
-	"rust":     {minRight: 0, maxWrong: 100},
-	"puma":     {minRight: 0, maxWrong: 100},
-	JoinRow:    {minRight: 0, maxWrong: 100},
-	RootRow:    {minRight: 0, maxWrong: 100},
+	"nginx":           {minRight: 99.9, maxWrong: 0.1},
+	"goproxy":         {minRight: 99, maxWrong: 0},
+	"go":              {minRight: 99.8, maxWrong: 0},
+	"go par":          {minRight: 99.8, maxWrong: 0},
+	"go timers":       {minRight: 99.5, maxWrong: 0},
+	"python":          {minRight: 99.9, maxWrong: 0},
+	"python timers":   {minRight: 99.9, maxWrong: 0},
+	"gunicorn":        {minRight: 99.9, maxWrong: 0},
+	"gunicorn timers": {minRight: 99.9, maxWrong: 0},
+	"spring":          {minRight: 99.9, maxWrong: 0},
+	"spring timers":   {minRight: 99.9, maxWrong: 0},
+	"node":            {minRight: 90, maxWrong: 0.3},
+	"node par":        {minRight: 90, maxWrong: 0.3},
+	"express":         {minRight: 90, maxWrong: 0.3},
+	"express par":     {minRight: 90, maxWrong: 0.3},
+	// Event loops that read on before they act, or act from timers.
+	"haproxy":        {minRight: 0, maxWrong: 0.1},
+	"node timers":    {minRight: 5, maxWrong: 2},
+	"express timers": {minRight: 5, maxWrong: 2},
+	"aiohttp":        {minRight: 5, maxWrong: 0.1},
+	"aiohttp par":    {minRight: 0, maxWrong: 0.1},
+	"aiohttp timers": {minRight: 0, maxWrong: 0.1},
+	"fastapi":        {minRight: 5, maxWrong: 0.1},
+	"fastapi par":    {minRight: 0, maxWrong: 0.1},
+	"fastapi timers": {minRight: 0, maxWrong: 0.1},
+	"rust":           {minRight: 0, maxWrong: 0.1},
+	"rust par":       {minRight: 0, maxWrong: 0.1},
+	"rust timers":    {minRight: 0, maxWrong: 0.1},
+	// Work handed to thread pools.
+	"python par":   {minRight: 20, maxWrong: 0.1},
+	"gunicorn par": {minRight: 20, maxWrong: 0.1},
+	"spring par":   {minRight: 15, maxWrong: 0.1},
+	"java":         {minRight: 10, maxWrong: 0.1},
+	"java par":     {minRight: 5, maxWrong: 0.1},
+	"java timers":  {minRight: 5, maxWrong: 0.1},
+	// One thread reads, another one serves.
+	"puma":        {minRight: 40, maxWrong: 4},
+	"puma par":    {minRight: 10, maxWrong: 1},
+	"puma timers": {minRight: 10, maxWrong: 2},
+	JoinRow:       {minRight: 99.9, maxWrong: 0.01},
+	RootRow:       {minRight: 100, maxWrong: 0},
 }
 
 // Limits of the run as a whole: traces in which two requests met, in percent of
-// the requests (the aim is 0), and spans that were not reported, in percent of the
-// spans.
-const maxMerged, maxNotSeen = 100.0, 0.1
+// the requests (the aim is 0; those there are are of Puma and of timers), and
+// spans that were not reported, in percent of the spans.
+const maxMerged, maxNotSeen = 1.0, 0.1
 
 // TestCausality runs every scenario on every capture backend.
 //

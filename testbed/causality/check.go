@@ -299,7 +299,7 @@ func (r *Result) judge(t *trace) {
 		}
 		runtime := runtimeOf(t.hops[h.Parent].Service)
 		v := link(client, t.servers[h.Parent])
-		exact = r.add(runtime, &t.one.InProcess, v, mistake{trace: t, hop: i, child: client}) && exact
+		exact = r.add(rowOf(runtime, t.one.Scenario), &t.one.InProcess, v, mistake{trace: t, hop: i, child: client}) && exact
 		v = link(server, client)
 		exact = r.add(JoinRow, &t.one.Join, v, mistake{trace: t, hop: i, child: server}) && exact
 	}
@@ -352,3 +352,12 @@ func (r *Result) add(name string, c *Count, v verdict, m mistake) bool {
 
 // runtimeOf is the program a service is an instance of: "node" of "node2".
 func runtimeOf(service string) string { return strings.TrimRight(service, "0123456789") }
+
+// rowOf is where the links of a runtime are counted: in rows of their own for the
+// scenarios in which it makes calls at the same time, or after its own timers.
+func rowOf(runtime, scenario string) string {
+	if kind, ok := strings.CutPrefix(scenario, runtime+"-"); ok && kind != "seq" {
+		return runtime + " " + kind
+	}
+	return runtime
+}

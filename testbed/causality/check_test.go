@@ -17,7 +17,7 @@ const nginxPID, nodePID, goPID = 1, 2, 3
 
 var (
 	testProcesses = map[int]string{nginxPID: "nginx", nodePID: "node2", goPID: "go"}
-	testScenario  = &Scenario{"test", call("nginx", step(call("node2", step(call("go")), step(call("go"), call("go")))))}
+	testScenario  = &Scenario{Name: "test", Root: call("nginx", step(call("node2", step(call("go")), step(call("go"), call("go")))))}
 )
 
 // perfect makes two requests and the spans a perfect receiver reports for them:

@@ -26,6 +26,9 @@ func step(calls ...*Node) []*Node { return calls }
 type Scenario struct {
 	Name string
 	Root *Node
+	// Timers: services wait before some of their calls. (Leaves wait before some
+	// of their answers in every scenario.)
+	Timers bool
 }
 
 // Hop is a node with its place in the tree.
@@ -90,12 +93,12 @@ var sizes = []struct{ in, out int }{
 // newRequest draws the sizes and delays of a request.
 func newRequest(s *Scenario, id string, r *rand.Rand) *Request {
 	size := sizes[r.IntN(len(sizes))]
-	return &Request{Scenario: s, ID: id, In: size.in, Out: size.out, Plan: writePlan(s.Root, r)}
+	return &Request{Scenario: s, ID: id, In: size.in, Out: size.out, Plan: writePlan(s.Root, s.Timers, r)}
 }
 
-// writePlan says what every node of the tree has to do. One call in four waits 1 to
-// 5 ms; so does one leaf in eight before it answers.
-func writePlan(root *Node, r *rand.Rand) string {
+// writePlan says what every node of the tree has to do. One leaf in four waits 1 to
+// 5 ms before it answers; with timers, so does one call in four before it is made.
+func writePlan(root *Node, timers bool, r *rand.Rand) string {
 	delay := func(one int) string {
 		if r.IntN(one) != 0 {
 			return ""
@@ -109,7 +112,7 @@ func writePlan(root *Node, r *rand.Rand) string {
 		for _, s := range n.Steps {
 			var calls []string
 			for _, c := range s {
-				if waits(n.Service) {
+				if timers && waits(n.Service) {
 					calls = append(calls, c.Service+delay(4))
 				} else {
 					calls = append(calls, c.Service)
@@ -118,7 +121,7 @@ func writePlan(root *Node, r *rand.Rand) string {
 			steps = append(steps, strings.Join(calls, "+"))
 		}
 		if len(n.Steps) == 0 && waits(n.Service) {
-			if d := delay(8); d != "" {
+			if d := delay(4); d != "" {
 				steps = append(steps, d)
 			}
 		}

@@ -20,30 +20,40 @@ func Scenarios() []*Scenario {
 	for _, x := range proxies {
 		all = append(all, through(x))
 	}
-	return append(all, mixed()...)
+	all = append(all, mixed()...)
+	// Last, because what a process does with timers makes its event loop less
+	// trusted for a while.
+	for _, x := range workers {
+		all = append(all, &Scenario{Name: x + "-timers", Root: sequence(x), Timers: true})
+	}
+	return all
 }
 
 // around is the graphs that have a runtime in their middle, and a second process
 // of the same runtime behind the first.
 func around(x string) []*Scenario {
-	second := x + "2"
 	return []*Scenario{
 		// One call after the other.
-		{x + "-seq", call("nginx", step(call(x,
-			step(call("go")),
-			step(call(second, step(call("go")))),
-			step(call("go")))))},
+		{Name: x + "-seq", Root: sequence(x)},
 		// One call, then four at once.
-		{x + "-par", call("nginx", step(call(x,
+		{Name: x + "-par", Root: call("nginx", step(call(x,
 			step(call("go")),
-			step(call("go"), call("go"), call(second, step(call("go"), call("go"))), call("go")))))},
+			step(call("go"), call("go"), call(x+"2", step(call("go"), call("go"))), call("go")))))},
 	}
+}
+
+// sequence is one call after the other.
+func sequence(x string) *Node {
+	return call("nginx", step(call(x,
+		step(call("go")),
+		step(call(x+"2", step(call("go")))),
+		step(call("go")))))
 }
 
 // through is the graph in which every request goes through a proxy.
 func through(x string) *Scenario {
 	leaf := func() *Node { return call(x, step(call("go"))) }
-	return &Scenario{x, call(x, step(call("go", step(leaf()), step(leaf(), leaf(), leaf()))))}
+	return &Scenario{Name: x, Root: call(x, step(call("go", step(leaf()), step(leaf(), leaf(), leaf()))))}
 }
 
 // mixed are graphs of several runtimes.
@@ -56,13 +66,13 @@ func mixed() []*Scenario {
 		return n
 	}
 	return []*Scenario{
-		{"mixed-chain1", chain("nginx", "node", "java", "python", "go")},
-		{"mixed-chain2", chain("haproxy", "spring", "fastapi", "rust", "go")},
-		{"mixed-wide", call("nginx", step(call("express",
+		{Name: "mixed-chain1", Root: chain("nginx", "node", "java", "python", "go")},
+		{Name: "mixed-chain2", Root: chain("haproxy", "spring", "fastapi", "rust", "go")},
+		{Name: "mixed-wide", Root: call("nginx", step(call("express",
 			step(chain("java", "go"), chain("aiohttp", "go"), chain("rust", "go")),
 			step(chain("puma", "go")),
 			step(chain("goproxy", "gunicorn", "go"), chain("go")))))},
 		// Services that are called again while they wait.
-		{"mixed-reentry", call("nginx", step(call("node", step(call("go", step(call("node", step(call("go")), step(call("go")))))))))},
+		{Name: "mixed-reentry", Root: call("nginx", step(call("node", step(call("go", step(call("node", step(call("go")), step(call("go")))))))))},
 	}
 }

@@ -44,7 +44,7 @@ type captureConn struct {
 	PlainTcp         uint8
 	Ring             uint8
 	Stale            uint8
-	Counted          uint8
+	Pad              uint8
 	MmsgVec          uint64
 	MmsgTid          uint32
 	MmsgIndex        uint32
@@ -54,7 +54,10 @@ type captureConn struct {
 	Isn              [2]uint32
 	StartRetransmits uint32
 	StartTid         uint32
-	StartCpu         uint64
+	Counted          uint32
+	StartCpu         uint32
+	StartBooked      uint64
+	StartSince       uint64
 	StartRunqueue    uint64
 	Prepared         struct {
 		_        structs.HostLayout
@@ -75,6 +78,16 @@ type captureContext struct {
 	Seed   uint64
 	Slot   uint32
 	Method uint32
+}
+
+type captureContextRecord struct {
+	_        structs.HostLayout
+	Kind     uint8
+	Flags    uint8
+	Pad      [6]uint8
+	Identity uint64
+	TraceId  [16]uint8
+	SpanId   [8]uint8
 }
 
 type captureCounter uint32
@@ -114,6 +127,13 @@ type captureHandoff struct {
 	Slot  uint32
 	Once  uint32
 }
+
+type captureInjection uint32
+
+const (
+	captureInjectionINJECT_TCP_OPTION  captureInjection = 1
+	captureInjectionINJECT_HTTP_HEADER captureInjection = 2
+)
 
 type captureJoin struct {
 	_              structs.HostLayout
@@ -318,6 +338,13 @@ type captureScan struct {
 	First   uint32
 	Head    uint32
 	Length  uint64
+	From    uint32
+	To      uint32
+	Iov     uint64
+	Here    uint64
+	Left    uint64
+	Len     uint32
+	Vectors uint32
 	Context struct {
 		_       structs.HostLayout
 		TraceId [2]uint64
@@ -326,7 +353,7 @@ type captureScan struct {
 		Pad     [7]uint8
 	}
 	Tracestate captureTracestate
-	Data       [9216]uint8
+	Data       [10240]uint8
 	_          [4]byte
 	Rest       captureUnfinished
 }
@@ -387,13 +414,20 @@ type captureScratch struct {
 		TraceId  [16]uint8
 		SpanId   [8]uint8
 	}
-	Identities  uint64
-	Connections uint64
-	Records     uint32
-	_           [4]byte
-	Conn        captureConn
-	Pending     capturePending
-	Call        struct {
+	Head struct {
+		_     structs.HostLayout
+		Kind  uint32
+		Count uint32
+		Base  uint64
+	}
+	HeadLen    uint32
+	HeadSlot   uint32
+	Identities uint64
+	Records    uint32
+	_          [4]byte
+	Conn       captureConn
+	Pending    capturePending
+	Call       struct {
 		_     structs.HostLayout
 		Kind  uint32
 		Count uint32
@@ -494,6 +528,7 @@ const (
 	captureMapGoroutines           = "goroutines"
 	captureMapHandoffs             = "handoffs"
 	captureMapJoins                = "joins"
+	captureMapNumbers              = "numbers"
 	captureMapPolicies             = "policies"
 	captureMapProcesses            = "processes"
 	captureMapRemotes              = "remotes"
@@ -520,7 +555,6 @@ const (
 	captureProgUringCompleteCqe    = "uring_complete_cqe"
 	captureProgUringCompleteRes    = "uring_complete_res"
 	captureVarCaptureMax           = "capture_max"
-	captureVarClockBase            = "clock_base"
 	captureVarConnByAddress        = "conn_by_address"
 	captureVarCpus                 = "cpus"
 	captureVarDefaultAfter         = "default_after"
@@ -530,7 +564,6 @@ const (
 	captureVarHandoffWanted        = "handoff_wanted"
 	captureVarIdKey                = "id_key"
 	captureVarInject               = "inject"
-	captureVarJiffiesBase          = "jiffies_base"
 	captureVarJoinSameNode         = "join_same_node"
 	captureVarRingMask             = "ring_mask"
 	captureVarRingWakeBytes        = "ring_wake_bytes"
@@ -538,9 +571,12 @@ const (
 	captureVarSampleNone           = "sample_none"
 	captureVarSampleParentBased    = "sample_parent_based"
 	captureVarSpliceSeen           = "splice_seen"
+	captureVarTickNs               = "tick_ns"
 	captureVarUnitsByTid           = "units_by_tid"
+	captureVarUnusedContextRecord  = "unused_context_record"
 	captureVarUnusedCounter        = "unused_counter"
 	captureVarUnusedDirection      = "unused_direction"
+	captureVarUnusedInjection      = "unused_injection"
 	captureVarUnusedOpenRecord     = "unused_open_record"
 	captureVarUnusedParentMethod   = "unused_parent_method"
 	captureVarUnusedPolicyFlags    = "unused_policy_flags"
@@ -620,6 +656,7 @@ type captureMapSpecs struct {
 	Goroutines   *ebpf.MapSpec `ebpf:"goroutines"`
 	Handoffs     *ebpf.MapSpec `ebpf:"handoffs"`
 	Joins        *ebpf.MapSpec `ebpf:"joins"`
+	Numbers      *ebpf.MapSpec `ebpf:"numbers"`
 	Policies     *ebpf.MapSpec `ebpf:"policies"`
 	Processes    *ebpf.MapSpec `ebpf:"processes"`
 	Remotes      *ebpf.MapSpec `ebpf:"remotes"`
@@ -640,7 +677,6 @@ type captureMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type captureVariableSpecs struct {
 	CaptureMax           *ebpf.VariableSpec `ebpf:"capture_max"`
-	ClockBase            *ebpf.VariableSpec `ebpf:"clock_base"`
 	ConnByAddress        *ebpf.VariableSpec `ebpf:"conn_by_address"`
 	Cpus                 *ebpf.VariableSpec `ebpf:"cpus"`
 	DefaultAfter         *ebpf.VariableSpec `ebpf:"default_after"`
@@ -650,7 +686,6 @@ type captureVariableSpecs struct {
 	HandoffWanted        *ebpf.VariableSpec `ebpf:"handoff_wanted"`
 	IdKey                *ebpf.VariableSpec `ebpf:"id_key"`
 	Inject               *ebpf.VariableSpec `ebpf:"inject"`
-	JiffiesBase          *ebpf.VariableSpec `ebpf:"jiffies_base"`
 	JoinSameNode         *ebpf.VariableSpec `ebpf:"join_same_node"`
 	RingMask             *ebpf.VariableSpec `ebpf:"ring_mask"`
 	RingWakeBytes        *ebpf.VariableSpec `ebpf:"ring_wake_bytes"`
@@ -658,9 +693,12 @@ type captureVariableSpecs struct {
 	SampleNone           *ebpf.VariableSpec `ebpf:"sample_none"`
 	SampleParentBased    *ebpf.VariableSpec `ebpf:"sample_parent_based"`
 	SpliceSeen           *ebpf.VariableSpec `ebpf:"splice_seen"`
+	TickNs               *ebpf.VariableSpec `ebpf:"tick_ns"`
 	UnitsByTid           *ebpf.VariableSpec `ebpf:"units_by_tid"`
+	UnusedContextRecord  *ebpf.VariableSpec `ebpf:"unused_context_record"`
 	UnusedCounter        *ebpf.VariableSpec `ebpf:"unused_counter"`
 	UnusedDirection      *ebpf.VariableSpec `ebpf:"unused_direction"`
+	UnusedInjection      *ebpf.VariableSpec `ebpf:"unused_injection"`
 	UnusedOpenRecord     *ebpf.VariableSpec `ebpf:"unused_open_record"`
 	UnusedParentMethod   *ebpf.VariableSpec `ebpf:"unused_parent_method"`
 	UnusedPolicyFlags    *ebpf.VariableSpec `ebpf:"unused_policy_flags"`
@@ -700,6 +738,7 @@ type captureMaps struct {
 	Goroutines   *ebpf.Map `ebpf:"goroutines"`
 	Handoffs     *ebpf.Map `ebpf:"handoffs"`
 	Joins        *ebpf.Map `ebpf:"joins"`
+	Numbers      *ebpf.Map `ebpf:"numbers"`
 	Policies     *ebpf.Map `ebpf:"policies"`
 	Processes    *ebpf.Map `ebpf:"processes"`
 	Remotes      *ebpf.Map `ebpf:"remotes"`
@@ -724,6 +763,7 @@ func (m *captureMaps) Close() error {
 		m.Goroutines,
 		m.Handoffs,
 		m.Joins,
+		m.Numbers,
 		m.Policies,
 		m.Processes,
 		m.Remotes,
@@ -745,7 +785,6 @@ func (m *captureMaps) Close() error {
 // It can be passed to loadCaptureObjects or ebpf.CollectionSpec.LoadAndAssign.
 type captureVariables struct {
 	CaptureMax           *ebpf.Variable `ebpf:"capture_max"`
-	ClockBase            *ebpf.Variable `ebpf:"clock_base"`
 	ConnByAddress        *ebpf.Variable `ebpf:"conn_by_address"`
 	Cpus                 *ebpf.Variable `ebpf:"cpus"`
 	DefaultAfter         *ebpf.Variable `ebpf:"default_after"`
@@ -755,7 +794,6 @@ type captureVariables struct {
 	HandoffWanted        *ebpf.Variable `ebpf:"handoff_wanted"`
 	IdKey                *ebpf.Variable `ebpf:"id_key"`
 	Inject               *ebpf.Variable `ebpf:"inject"`
-	JiffiesBase          *ebpf.Variable `ebpf:"jiffies_base"`
 	JoinSameNode         *ebpf.Variable `ebpf:"join_same_node"`
 	RingMask             *ebpf.Variable `ebpf:"ring_mask"`
 	RingWakeBytes        *ebpf.Variable `ebpf:"ring_wake_bytes"`
@@ -763,9 +801,12 @@ type captureVariables struct {
 	SampleNone           *ebpf.Variable `ebpf:"sample_none"`
 	SampleParentBased    *ebpf.Variable `ebpf:"sample_parent_based"`
 	SpliceSeen           *ebpf.Variable `ebpf:"splice_seen"`
+	TickNs               *ebpf.Variable `ebpf:"tick_ns"`
 	UnitsByTid           *ebpf.Variable `ebpf:"units_by_tid"`
+	UnusedContextRecord  *ebpf.Variable `ebpf:"unused_context_record"`
 	UnusedCounter        *ebpf.Variable `ebpf:"unused_counter"`
 	UnusedDirection      *ebpf.Variable `ebpf:"unused_direction"`
+	UnusedInjection      *ebpf.Variable `ebpf:"unused_injection"`
 	UnusedOpenRecord     *ebpf.Variable `ebpf:"unused_open_record"`
 	UnusedParentMethod   *ebpf.Variable `ebpf:"unused_parent_method"`
 	UnusedPolicyFlags    *ebpf.Variable `ebpf:"unused_policy_flags"`

@@ -12,6 +12,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
 )
 
 // Options say what to load. The zero value is not usable; the engine fills it
@@ -33,6 +34,11 @@ type Options struct {
 	After  uint16
 	// MaxPayload bounds what is copied of one call, at most 64 KiB. Bytes.
 	MaxPayload uint32
+	// Propagation says which contexts are written into requests that leave.
+	Propagation Propagation
+	// Apart keeps the two ends of a connection from finding each other on this
+	// host. Only for tests, which have one host for two.
+	Apart bool
 }
 
 // Probes are the loaded programs and their maps.
@@ -48,6 +54,8 @@ type Probes struct {
 	links []link.Link
 	epoch uint32
 	asked map[string]bool // programs of `wanted` that were attached, or must not be
+
+	propagation *propagation // nil without injection
 }
 
 // wanted are programs that cost something wherever they are attached, and the
@@ -98,7 +106,7 @@ func Load(o Options) (*Probes, error) {
 		p.Close()
 		return nil, fmt.Errorf("count CPUs: %w", err)
 	}
-	for name, value := range map[string]any{
+	constants := map[string]any{
 		"ring_mask":        uint32(len(p.Rings) - 1),
 		"ring_wake_bytes":  uint32(size / 2),
 		"default_selected": boolMask(o.DefaultSelected),
@@ -106,12 +114,17 @@ func Load(o Options) (*Probes, error) {
 		"default_after":    uint32(o.After),
 		"capture_max":      o.MaxPayload,
 		"cpus":             uint32(cpus),
+		"tick_ns":          tick(),
 		"conn_by_address":  boolMask(backend == BackendSysExit),
-	} {
-		if err := spec.Variables[name].Set(value); err != nil {
-			p.Close()
-			return nil, fmt.Errorf("set BPF constant %s: %w", name, err)
-		}
+		"join_same_node":   boolMask(!o.Apart),
+	}
+	if err := o.Propagation.size(spec, constants, o); err != nil {
+		p.Close()
+		return nil, err
+	}
+	if err := setConstants(spec, constants); err != nil {
+		p.Close()
+		return nil, err
 	}
 	p.coll, err = ebpf.NewCollection(spec)
 	if err != nil {
@@ -123,7 +136,31 @@ func Load(o Options) (*Probes, error) {
 		p.Close()
 		return nil, err
 	}
+	if o.Propagation.any() {
+		if p.propagation, err = loadPropagationOnto(p.coll, constants, o); err != nil {
+			p.Close()
+			return nil, err
+		}
+	}
 	return p, nil
+}
+
+func setConstants(spec *ebpf.CollectionSpec, constants map[string]any) error {
+	for name, value := range constants {
+		if err := spec.Variables[name].Set(value); err != nil {
+			return fmt.Errorf("set BPF constant %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// tick is the length of the kernel's jiffies, ns: coarse clocks count them.
+func tick() uint64 {
+	var t unix.Timespec
+	if err := unix.ClockGetres(unix.CLOCK_MONOTONIC_COARSE, &t); err != nil || t.Nano() <= 0 {
+		return 4_000_000
+	}
+	return uint64(t.Nano())
 }
 
 // wants reports whether a program belongs to the backend and the kernel.
@@ -186,7 +223,10 @@ func (p *Probes) Attach() error {
 		}
 		p.links = append(p.links, l)
 	}
-	return p.enable(1)
+	if err := p.enable(1); err != nil {
+		return err
+	}
+	return p.propagation.attach()
 }
 
 func (p *Probes) enable(v uint32) error {
@@ -207,7 +247,7 @@ func (p *Probes) AttachWanted() error {
 			continue
 		}
 		var seen uint32
-		if err := p.coll.Variables[variable].Get(&seen); err != nil || seen == 0 {
+		if err := p.coll.Variables[variable].Get(&seen); err != nil || seen == 0 && !p.propagation.wants(variable) {
 			continue
 		}
 		p.asked[name] = true
@@ -227,6 +267,7 @@ func (p *Probes) Detach() {
 	for name := range wanted {
 		p.asked[name] = true // nothing is attached any more
 	}
+	p.propagation.detach()
 	if p.coll != nil {
 		_ = p.enable(0) // detaching does the same, one by one
 	}
@@ -249,6 +290,8 @@ func (p *Probes) Close() {
 	p.rings = nil
 	p.Policies.close()
 	p.Policies = nil
+	p.propagation.close()
+	p.propagation = nil
 	if p.coll != nil {
 		p.coll.Close()
 		p.coll = nil
@@ -276,13 +319,14 @@ type Runtime struct {
 	// EventLoop: its threads serve several requests at once. The probes find
 	// that out, too, but not before it happens.
 	EventLoop bool
-	// Batched: its event loop does not do what was read before it reads on.
+	// Batched: its event loops, if it has any, may read on before they do what
+	// was read before. They have to prove that they do not.
 	Batched bool
 	// Static data whose futexes tell nothing about who works for whom: from an
 	// address, so many bytes.
 	StaticStart, StaticSize uint64
-	// Go is nil for other programs.
-	Go *GoRuntime
+	// Go is zero for other programs.
+	Go GoRuntime
 }
 
 // GoRuntime are offsets, in bytes, into the structs of a Go program's version.
@@ -307,13 +351,14 @@ func (p *Probes) SetRuntime(pid uint32, r Runtime) error {
 	if r.Batched {
 		v.Wrong = priorWrong
 	}
-	if g := r.Go; g != nil {
+	if g := &r.Go; g.GoID != 0 {
 		v.G_goid, v.G_parent, v.G_stackHi, v.TlsG = g.GoID, g.ParentGoID, g.StackHi, g.TLSG
 		v.ChanRecvq, v.SudogC = g.ChanRecvQ, g.SudogC
 	}
 	if err := p.coll.Maps["runtimes"].Put(pid, v); err != nil {
 		return fmt.Errorf("set runtime of process %d: %w", pid, err)
 	}
+	p.propagation.executed(pid)
 	return nil
 }
 

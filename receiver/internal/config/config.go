@@ -180,6 +180,10 @@ type Metrics struct {
 	Histogram Histogram `mapstructure:"histogram"`
 	// Attaches trace and span ids of sampled exchanges to histogram points.
 	Exemplars bool `mapstructure:"exemplars"`
+	// Adds histograms of what only the kernel knows of each exchange, otherwise
+	// on spans only: ebpf.socket.queue_time, ebpf.thread.cpu_time,
+	// ebpf.thread.runqueue_time, ebpf.tcp.rtt, ebpf.tcp.retransmits.
+	Kernel bool `mapstructure:"kernel"`
 }
 
 // Temporality of sums and histograms.

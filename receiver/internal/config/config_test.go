@@ -65,7 +65,7 @@ func TestUnmarshalAllOptions(t *testing.T) {
 			Unmatched:       UnmatchedHeuristic,
 		},
 		Sampler: Sampler{Name: ParentBasedTraceIDRatio, Arg: "0.1"},
-		Metrics: Metrics{Temporality: Delta, Histogram: HistogramExponential},
+		Metrics: Metrics{Temporality: Delta, Histogram: HistogramExponential, Kernel: true},
 		Limits: Limits{
 			MaxConnections: 1000, RingBufferSize: 1 << 20, MaxSeriesPerMetric: 100,
 			SpansPerBatch: 10, QueueSize: 5, MaxPayload: 4096,

@@ -25,7 +25,7 @@ func (c *Config) Validate() error {
 		p.addf("collection_interval", "%v is too short: write %v or more", c.CollectionInterval, minCollectionInterval)
 	}
 	_, discoveryErr := c.Discovery.Compile()
-	_, httpErr := c.Protocols.HTTP.Compile(nil)
+	_, httpErr := c.Protocols.HTTP.Compile(nil, false)
 	_, routesErr := c.Routes.Compile()
 	_, samplerErr := c.Sampler.Compile()
 	p = append(p, discoveryErr, httpErr, routesErr, samplerErr)
@@ -102,11 +102,12 @@ func (r *Routes) Compile() (*route.Matcher, error) {
 }
 
 // Compile makes the settings of the HTTP conventions; routes may be nil.
-func (h *HTTP) Compile(routes *route.Matcher) (*httpconv.Settings, error) {
+func (h *HTTP) Compile(routes *route.Matcher, kernel bool) (*httpconv.Settings, error) {
 	return httpconv.NewSettings("protocols.http", httpconv.Options{
 		KnownMethods:           h.KnownMethods,
 		SensitiveQueryKeys:     h.SensitiveQueryParameters,
 		ServerAddressOnMetrics: h.ServerAddressOnServerMetrics,
+		KernelMetrics:          kernel,
 		Routes:                 routes,
 	})
 }

@@ -17,7 +17,7 @@ func protocols(c *config.Config) ([]protocol.Protocol, error) {
 		if err != nil {
 			return nil, err
 		}
-		settings, err := c.Protocols.HTTP.Compile(routes)
+		settings, err := c.Protocols.HTTP.Compile(routes, c.Metrics.Kernel)
 		if err != nil {
 			return nil, err
 		}

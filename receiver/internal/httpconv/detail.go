@@ -88,9 +88,6 @@ func (d *Detail) Reset() {
 
 var _ exchange.Detail = (*Detail)(nil)
 
-// Protocol implements exchange.Detail.
-func (d *Detail) Protocol() *exchange.Protocol { return Protocol }
-
 // Suppressed implements exchange.Detail.
 func (d *Detail) Suppressed(*exchange.Exchange) (traces, metrics bool) {
 	r := d.parsed()

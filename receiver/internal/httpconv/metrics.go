@@ -37,6 +37,17 @@ var Protocol = &exchange.Protocol{
 	},
 }
 
+// withKernel is Protocol and what only the kernel knows.
+var withKernel = Protocol.WithKernel()
+
+// Protocol implements exchange.Detail.
+func (d *Detail) Protocol() *exchange.Protocol {
+	if d.Settings.kernel {
+		return withKernel
+	}
+	return Protocol
+}
+
 // Measure implements exchange.Detail.
 func (d *Detail) Measure(x *exchange.Exchange, values []float64) {
 	var duration uint64
@@ -46,6 +57,9 @@ func (d *Detail) Measure(x *exchange.Exchange, values []float64) {
 	values[0] = float64(duration) / 1e9
 	values[1] = size(d.RequestBody)
 	values[2] = size(d.ResponseBody)
+	if d.Settings.kernel {
+		x.MeasureKernel(values[3:])
+	}
 }
 
 func size(n int64) float64 {

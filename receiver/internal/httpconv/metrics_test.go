@@ -172,3 +172,26 @@ func TestMetricsDoNotAllocate(t *testing.T) {
 	f()
 	require.Zero(t, testing.AllocsPerRun(100, f))
 }
+
+// With metrics.kernel there are histograms of what only the kernel knows.
+func TestKernelMetrics(t *testing.T) {
+	s, err := NewSettings("", Options{KernelMetrics: true})
+	require.NoError(t, err)
+	d := &Detail{Settings: s}
+	p := d.Protocol()
+	require.Len(t, p.Server, 8)
+	require.Len(t, p.Client, 5)
+	require.Equal(t, Protocol.Server, p.Server[:3])
+	x := &exchange.Exchange{Role: exchange.RoleServer, Measured: exchange.Measured{QueueTime: 1500, ThreadCPU: exchange.NotMeasured, RunQueue: 20, RTT: 40, Retransmits: 2}}
+	values := make([]float64, 8)
+	d.Measure(x, values)
+	require.Equal(t, 0.0015, values[3])
+	require.True(t, math.IsNaN(values[4]))
+	require.Equal(t, []float64{20e-6, 40e-6, 2}, values[5:])
+	x.Role = exchange.RoleClient
+	d.Measure(x, values[:5])
+	require.Equal(t, []float64{40e-6, 2}, values[3:5])
+	x.Measured = exchange.Unmeasured
+	d.Measure(x, values[:5])
+	require.True(t, math.IsNaN(values[3]) && math.IsNaN(values[4]))
+}

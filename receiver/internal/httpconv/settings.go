@@ -34,6 +34,8 @@ type Options struct {
 	// ServerAddressOnMetrics adds server.address and server.port to server
 	// metrics. They come from the Host header, which clients choose.
 	ServerAddressOnMetrics bool
+	// KernelMetrics adds histograms of what only the kernel knows.
+	KernelMetrics bool
 	// Routes may be nil.
 	Routes *route.Matcher
 }
@@ -44,13 +46,14 @@ type Settings struct {
 	methods       map[string]string   // nil: the defaults
 	sensitive     map[string]struct{} // nil: the defaults
 	serverAddress bool
+	kernel        bool
 	routes        *route.Matcher
 }
 
 // NewSettings checks options. The error is one sentence that begins with the
 // YAML path below prefix, e.g. "protocols.http".
 func NewSettings(prefix string, o Options) (*Settings, error) {
-	s := &Settings{serverAddress: o.ServerAddressOnMetrics, routes: o.Routes}
+	s := &Settings{serverAddress: o.ServerAddressOnMetrics, kernel: o.KernelMetrics, routes: o.Routes}
 	if o.KnownMethods != nil && !slices.Equal(o.KnownMethods, DefaultKnownMethods()) {
 		s.methods = map[string]string{}
 		for i, m := range o.KnownMethods {

@@ -5,6 +5,7 @@ package runtimes
 import (
 	"debug/dwarf"
 	"debug/elf"
+	"encoding/binary"
 	"strings"
 )
 
@@ -29,8 +30,9 @@ func dwarfOffsets(f *elf.File) (o GoOffsets, ok bool) {
 	if err != nil {
 		return GoOffsets{}, false
 	}
-	structs := map[string]*dwarf.StructType{"runtime.g": nil, "runtime.m": nil, "runtime.hchan": nil, "runtime.sudog": nil}
-	if !findStructs(data, structs) {
+	structs := map[string]dwarf.Offset{"runtime.g": 0, "runtime.m": 0, "runtime.hchan": 0, "runtime.sudog": 0}
+	r := data.Reader()
+	if !findStructs(r, structs) {
 		return GoOffsets{}, false
 	}
 	for _, field := range []struct {
@@ -62,84 +64,126 @@ func dwarfOffsets(f *elf.File) (o GoOffsets, ok bool) {
 		{"runtime.sudog", "isSelect", &o.SudogIsSelect},
 		{"runtime.sudog", "c", &o.SudogC},
 	} {
-		offset, ok := fieldOffset(structs[field.name], field.path)
+		offset, ok := fieldOffset(r, structs[field.name], field.path)
 		if !ok {
 			return GoOffsets{}, false
 		}
 		*field.to = offset
 	}
-	o.ParentGoID, _ = fieldOffset(structs["runtime.g"], "parentGoid") // 0 before Go 1.21
+	o.ParentGoID, _ = fieldOffset(r, structs["runtime.g"], "parentGoid") // 0 before Go 1.21
 	return o, true
 }
 
-// findStructs fills in the types that have the map's names, and reports
-// whether it has found all.
-func findStructs(data *dwarf.Data, structs map[string]*dwarf.StructType) bool {
-	missing := len(structs)
-	r := data.Reader()
-	for missing > 0 {
+// The types are walked by hand, because data.Type follows them by recursion:
+// a malicious program could make it use up the stack, which ends the Collector.
+
+// findStructs fills in where the types that have the map's names are, and
+// reports whether it has found all.
+func findStructs(r *dwarf.Reader, structs map[string]dwarf.Offset) bool {
+	for missing := len(structs); missing > 0; {
 		entry, err := r.Next()
 		if err != nil || entry == nil {
 			return false
 		}
 		if entry.Tag == dwarf.TagCompileUnit {
-			continue
+			continue // Go's types are its children
 		}
 		r.SkipChildren()
 		if entry.Tag != dwarf.TagStructType {
 			continue
 		}
 		name, _ := entry.Val(dwarf.AttrName).(string)
-		if known, wanted := structs[name]; !wanted || known != nil {
-			continue
+		if offset, wanted := structs[name]; wanted && offset == 0 {
+			structs[name] = entry.Offset
+			missing--
 		}
-		t, err := data.Type(entry.Offset)
-		if err != nil {
-			return false
-		}
-		structs[name], _ = t.(*dwarf.StructType)
-		missing--
 	}
 	return true
 }
 
-// fieldOffset is the offset of a field, or a field's field, from the struct's
-// beginning. Of what the runtime wraps in a struct it is the offset of the
-// value: runtime.maybeTraceablePtr.vu ("Source of truth"; vp is for the garbage
+// fieldOffset is the offset of a field, or a field's field, from the beginning
+// of the struct that is described at an offset of the debugging information. Of
+// what the runtime wraps in a struct it is the offset of the value:
+// runtime.maybeTraceablePtr.vu ("Source of truth"; vp is for the garbage
 // collector, and may be nil), runtime/internal/atomic.Uint32.value.
-func fieldOffset(s *dwarf.StructType, path string) (offset uint16, ok bool) {
-	if s == nil {
+func fieldOffset(r *dwarf.Reader, of dwarf.Offset, path string) (offset uint16, ok bool) {
+	name, rest, nested := strings.Cut(path, ".")
+	offset, fieldType, ok := member(r, of, name)
+	if !ok {
 		return 0, false
 	}
-	name, rest, nested := strings.Cut(path, ".")
-	for _, field := range s.Field {
-		if field.Name != name || field.ByteOffset < 0 || field.ByteOffset >= 1<<15 {
-			continue
-		}
-		inner, isStruct := underlying(field.Type).(*dwarf.StructType)
-		switch {
-		case nested:
-			offset, ok = fieldOffset(inner, rest)
-		case !isStruct:
-			ok = true
-		default:
-			for _, within := range []string{"vu", "maybeTraceablePtr", "value"} {
-				if offset, ok = fieldOffset(inner, within); ok {
-					break
-				}
+	inner, isStruct := underlyingStruct(r, fieldType)
+	var within uint16
+	switch {
+	case nested && isStruct:
+		within, ok = fieldOffset(r, inner, rest)
+	case nested:
+		return 0, false
+	case isStruct:
+		for _, value := range []string{"vu", "maybeTraceablePtr.vu", "value"} {
+			if within, ok = fieldOffset(r, inner, value); ok {
+				break
 			}
 		}
-		return offset + uint16(field.ByteOffset), ok
 	}
-	return 0, false
+	return offset + within, ok
 }
 
-func underlying(t dwarf.Type) dwarf.Type {
-	for {
-		named, ok := t.(*dwarf.TypedefType)
-		if !ok {
-			return t
-		}
-		t = named.Type
+// member is a field of a struct: its offset from the struct's beginning and
+// the entry of its type.
+func member(r *dwarf.Reader, of dwarf.Offset, name string) (offset uint16, fieldType dwarf.Offset, ok bool) {
+	r.Seek(of)
+	if entry, err := r.Next(); err != nil || entry == nil || !entry.Children {
+		return 0, 0, false
 	}
+	for {
+		entry, err := r.Next()
+		if err != nil || entry == nil || entry.Tag == 0 { // the end of the fields
+			return 0, 0, false
+		}
+		r.SkipChildren()
+		if entry.Tag != dwarf.TagMember || entry.Val(dwarf.AttrName) != name {
+			continue
+		}
+		location, isConstant := entry.Val(dwarf.AttrDataMemberLoc).(int64)
+		if !isConstant {
+			location, ok = plusConstant(entry.Val(dwarf.AttrDataMemberLoc))
+			if !ok {
+				return 0, 0, false
+			}
+		}
+		fieldType, ok = entry.Val(dwarf.AttrType).(dwarf.Offset)
+		return uint16(location), fieldType, ok && location >= 0 && location < 1<<14
+	}
+}
+
+// plusConstant is N of the location expression DW_OP_plus_uconst N.
+func plusConstant(expression any) (n int64, ok bool) {
+	const plusUconst = 0x23
+	b, _ := expression.([]byte)
+	if len(b) < 2 || b[0] != plusUconst {
+		return 0, false
+	}
+	u, read := binary.Uvarint(b[1:]) // LEB128
+	return int64(u), read == len(b)-1 && u < 1<<14
+}
+
+// underlyingStruct follows the names of a type to the struct that it is.
+func underlyingStruct(r *dwarf.Reader, of dwarf.Offset) (dwarf.Offset, bool) {
+	for range 8 {
+		r.Seek(of)
+		entry, err := r.Next()
+		if err != nil || entry == nil {
+			return 0, false
+		}
+		switch entry.Tag {
+		case dwarf.TagStructType:
+			return entry.Offset, true
+		case dwarf.TagTypedef:
+			of, _ = entry.Val(dwarf.AttrType).(dwarf.Offset)
+		default:
+			return 0, false
+		}
+	}
+	return 0, false
 }

@@ -30,11 +30,15 @@ import (
 // persistConn.writeLoop, while the one that called RoundTrip waits for the
 // result on a channel (chan error, capacity 1; hchan.elemsize 16) in a select.
 // writeLoop has that channel in its bottom frame, *(g.stack.hi-WriteErrCh), and
-// the first sudog in its recvq is the requester's. The words within 32 bytes
-// of that are worth a look in programs that were compiled without
-// optimization; anything further is left by others: the top of a new stack is
-// not cleared. A request of HTTP/2 is written by a goroutine of its own, and
-// the requester is its parent.
+// the first sudog in its recvq is the requester's (none, in one of some ten
+// thousand requests, if the requester is not there yet). Programs that were
+// compiled without optimization (-N) have it a word further down. What else
+// looks like it, further up or down, is left by others: new stacks are not
+// cleared. The heap has no fixed place since Go 1.26 (GOEXPERIMENT
+// randomizedheapbase64).
+//
+// A request of HTTP/2 is written by a goroutine of its own, and the requester
+// is its parent.
 type GoOffsets struct {
 	// Of runtime.g. StackHi is that of stack.hi, Waiting that of the list of
 	// sudogs it waits in.

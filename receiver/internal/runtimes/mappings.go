@@ -23,7 +23,7 @@ type mappings struct {
 	// kind of the runtime in a library, Unknown if there is none.
 	kind    Kind
 	version string
-	// static data of Python, the largest ranges, ascending.
+	// static data of Python, the largest range first.
 	static []Range
 }
 
@@ -51,7 +51,7 @@ func readMappings(r io.Reader, exe string, python bool) (mappings, error) {
 		ranges  []*Range
 	)
 	exe = strings.ReplaceAll(exe, "\n", `\012`) // seq_file_path in show_map_vma
-	lines := bufio.NewReaderSize(r, 64<<10)
+	lines := bufio.NewReaderSize(r, 20<<10)     // a path may be 4 KiB, all newlines (4 bytes each)
 	for {
 		line, err := lines.ReadSlice('\n')
 		if errors.Is(err, bufio.ErrBufferFull) {
@@ -94,7 +94,6 @@ func readMappings(r io.Reader, exe string, python bool) (mappings, error) {
 	for _, r := range ranges[:min(len(ranges), maxStatic)] {
 		m.static = append(m.static, *r)
 	}
-	slices.SortFunc(m.static, func(a, b Range) int { return cmp.Compare(a.Start, b.Start) })
 	return m, nil
 }
 

@@ -25,8 +25,9 @@ type Process struct {
 	Go *GoOffsets
 	// StaticData are the ranges of addresses, at most two, that have the
 	// static variables of a Python interpreter in this process (whatever its
-	// Kind). A futex there is the interpreter's own lock (the GIL): threads
-	// that pass it on do not pass on work.
+	// Kind): of the executable and of libpython, the larger first, which is
+	// the interpreter's. A futex there is its own lock (the GIL): threads that
+	// pass it on do not pass on work.
 	StaticData []Range
 }
 

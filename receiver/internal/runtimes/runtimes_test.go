@@ -3,6 +3,9 @@
 package runtimes
 
 import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"os/exec"
@@ -115,7 +118,7 @@ func TestMappings(t *testing.T) {
 
 	m, err = readMappings(strings.NewReader(host), "/usr/bin/uwsgi", true)
 	require.NoError(t, err)
-	assert.Equal(t, []Range{{0x5650a0001000, 0x5650a0003000}, lib}, m.static, "both, if the host is a Python")
+	assert.Equal(t, []Range{lib, {0x5650a0001000, 0x5650a0003000}}, m.static, "both, if the host is a Python")
 
 	// Pieces of a mapping are one range, a deleted file is still mapped, and
 	// of more than two ranges the largest are kept.
@@ -129,7 +132,7 @@ func TestMappings(t *testing.T) {
 		"c000-d000 rw-p 00000000 00:00 0" // cut
 	m, err = readMappings(strings.NewReader(odd), "/opt/my python\n", true)
 	require.NoError(t, err)
-	assert.Equal(t, []Range{{0x1000, 0x3000}, {0x9000, 0xd000}}, m.static)
+	assert.Equal(t, []Range{{0x9000, 0xd000}, {0x1000, 0x3000}}, m.static)
 	assert.Equal(t, Python, m.kind)
 
 	m, err = readMappings(strings.NewReader("1000-2000 r-xp 00000000 fe:00 10   /jvm/lib/server/libjvm.so\n"), "/opt/launcher", false)
@@ -156,15 +159,25 @@ func FuzzMappings(f *testing.F) {
 
 // Everything that runs is somebody's, and may be made to do harm.
 func FuzzExecutable(f *testing.F) {
-	for _, name := range []string{"/bin/true", "/usr/bin/env"} {
-		if b, err := os.ReadFile(name); err == nil {
-			f.Add(b)
-		}
+	text := append(append(append([]byte{}, loadG...), 0xf0, 0xff, 0xff, 0xff), "/rustc/rustc version 1.0 "...)
+	for _, machine := range []elf.Machine{elf.EM_X86_64, elf.EM_AARCH64} {
+		var b bytes.Buffer
+		header := elf.Header64{Type: uint16(elf.ET_EXEC), Machine: uint16(machine), Version: 1, Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: 2}
+		copy(header.Ident[:], "\x7fELF\x02\x01\x01")
+		size := uint64(64 + 2*56 + len(text))
+		binary.Write(&b, binary.LittleEndian, header)
+		binary.Write(&b, binary.LittleEndian, elf.Prog64{Type: uint32(elf.PT_LOAD), Flags: 7, Vaddr: 1 << 12, Filesz: size, Memsz: size, Align: 8})
+		binary.Write(&b, binary.LittleEndian, elf.Prog64{Type: uint32(elf.PT_TLS), Memsz: 16, Align: 8})
+		b.Write(text)
+		f.Add(b.Bytes())
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p, err := readExecutable(strings.NewReader(string(b)))
+		p, err := readExecutable(bytes.NewReader(b))
 		if err != nil {
 			assert.Zero(t, p)
+		}
+		if program, err := elf.NewFile(bytes.NewReader(b)); err == nil {
+			assert.LessOrEqual(t, tlsOfG(program), int32(0))
 		}
 	})
 }

@@ -107,6 +107,25 @@ func (s *Sampler) Sample(id pcommon.TraceID, p Parent) bool {
 	return binary.BigEndian.Uint64(id[8:])>>1 < s.bound
 }
 
+// Rule is what a Sampler goes by, for those who decide elsewhere: the probes,
+// where they write the sampled flag into requests.
+type Rule struct {
+	// ParentBased: a decision that came with the trace holds.
+	ParentBased bool
+	// Otherwise trace ids are kept whose lower 63 bits are below Bound; with 0
+	// all of them are, or None.
+	Bound uint64
+	None  bool
+}
+
+// Rule of the sampler.
+func (s *Sampler) Rule() Rule {
+	if s == nil {
+		return Rule{}
+	}
+	return Rule{ParentBased: s.parentBased, Bound: s.bound, None: s.none}
+}
+
 // String describes the sampler for a log line.
 func (s *Sampler) String() string {
 	if s == nil || s.text == "" {

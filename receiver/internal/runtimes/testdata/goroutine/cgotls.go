@@ -4,6 +4,7 @@
 
 package main
 
+// #include <unistd.h>
 // static __thread long counter = 7;
 // static __thread char text[200];
 // static __thread long aligned __attribute__((aligned(64)));
@@ -11,3 +12,5 @@ package main
 import "C"
 
 func work() { C.bump() }
+
+func block() { C.read(0, C.CBytes(make([]byte, 1)), 1) }

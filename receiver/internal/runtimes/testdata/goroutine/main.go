@@ -6,6 +6,8 @@
 //	goid of the goroutine, its g, what the register of g contains, the thread
 //	pointer, the thread's id, goid of the requester
 //
+// It waits in Go code, with the build tag tls in C code.
+//
 // The goroutine is one of its own; with -request it is that which writes a
 // request of net/http.Transport, and the requester is who made it.
 package main
@@ -42,7 +44,7 @@ func keep(requester string) {
 	runtime.LockOSThread()
 	work()
 	fmt.Printf("%s %d %d %d %d %s\n", goid(), current.G(), current.Register(), current.ThreadPointer(), syscall.Gettid(), requester)
-	syscall.Read(0, make([]byte, 1))
+	block()
 	os.Exit(0)
 }
 

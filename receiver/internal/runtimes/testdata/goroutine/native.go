@@ -4,4 +4,8 @@
 
 package main
 
+import "syscall"
+
 func work() {}
+
+func block() { syscall.Read(0, make([]byte, 1)) }
