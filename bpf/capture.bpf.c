@@ -645,7 +645,7 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
-	__u32 tgid = task->tgid, v = PROCESS_SELECTED;
+	__u32 tgid = task->tgid, v = PROCESS_PENDING;
 
 	bpf_map_delete_elem(&runtimes, &tgid);
 	if (!default_selected)

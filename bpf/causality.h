@@ -170,26 +170,27 @@ static __always_inline bool is_result_channel(__u64 g, __u64 p)
 	if (!s)
 		return false;
 	c = &s->channel;
-	if (bpf_probe_read_user(c, sizeof(*c), (void *)p))
+	if (bpf_probe_read_user(c, GO_CHAN_SIZE, (void *)p))
 		return false;
 	return c->capacity == 1 && c->element_size == 16 && c->count <= 1;
 }
 
-/* The goroutine that waits at a channel, or 0. */
-static __always_inline __u64 waiting_at(struct runtime *rt, __u64 channel)
+/* The goroutine that waits at the channel in scratch.channel, or 0. */
+static __always_inline __u64 waiting_at(struct scratch *s, struct runtime *rt, __u64 channel)
 {
-	__u64 waiter = 0, word = 0;
+	__u32 at = rt->chan_recvq, own = rt->sudog_c;
+	__u64 waiter;
 
-	bpf_probe_read_user(&waiter, sizeof(waiter), (void *)(channel + rt->chan_recvq));
-	if (!waiter)
+	asm volatile("" : "+r"(at), "+r"(own));
+	at &= 0x78;
+	own &= 0x78;
+	waiter = *(__u64 *)((__u8 *)&s->channel + at);
+	if (!waiter || bpf_probe_read_user(s->sudog, own + 8, (void *)waiter))
 		return 0;
 	/* It has to wait for this very channel. */
-	bpf_probe_read_user(&word, sizeof(word), (void *)(waiter + rt->sudog_c));
-	if (word != channel)
+	if (*(__u64 *)((__u8 *)s->sudog + own) != channel)
 		return 0;
-	word = 0;
-	bpf_probe_read_user(&word, sizeof(word), (void *)waiter);
-	return word;
+	return s->sudog[0];
 }
 
 /*
@@ -218,7 +219,7 @@ __attribute__((noinline)) int waiting_goroutine(__u32 tgid, __u64 g)
 #pragma clang loop unroll(disable)
 	for (i = GO_FRAME_WORDS - 1; i >= 0; i--) {
 		if (is_result_channel(g, s->words[i])) {
-			s->waiter = waiting_at(rt, s->words[i]);
+			s->waiter = waiting_at(s, rt, s->words[i]);
 			break;
 		}
 	}
@@ -274,7 +275,8 @@ static __always_inline bool handed_over(struct runtime *rt, __u32 pid, struct co
 {
 	struct handoff *h = bpf_map_lookup_elem(&handoffs, &pid);
 
-	handoff_wanted = 1;
+	if (rt->active > 0)
+		handoff_wanted = 1;
 	if (!h)
 		return false;
 	x->seed = h->seed;
@@ -354,7 +356,8 @@ static __always_inline void thread_started(struct task_struct *task, struct runt
 }
 
 /* For whom does the current thread or goroutine work? */
-static __always_inline void context_now(struct task_struct *task, struct runtime *rt, __u32 tgid, struct context *x)
+static __always_inline void context_now(struct task_struct *task, struct runtime *rt, __u32 tgid, struct conn *c,
+					struct context *x)
 {
 	struct unit *u;
 
@@ -368,11 +371,16 @@ static __always_inline void context_now(struct task_struct *task, struct runtime
 
 		if (!g || !s)
 			return;
-		goroutine_context(tgid, g);
-		if (!s->found.seed) {
+		s->waiter = 0;
+		if (c->waited)
 			waiting_goroutine(tgid, g);
-			if (!s->waiter)
-				return;
+		if (!s->waiter) {
+			goroutine_context(tgid, g);
+			if (!s->found.seed && !c->waited)
+				waiting_goroutine(tgid, g);
+		}
+		if (s->waiter) {
+			c->waited = 1;
 			goroutine_context(tgid, s->waiter);
 			s->found.method = METHOD_WAITING_GOROUTINE;
 		}
@@ -618,7 +626,7 @@ static __always_inline struct request *made_for(struct conn *c, struct task_stru
 	struct runtime *rt = runtime_of(task->tgid);
 	struct request *r;
 
-	context_now(task, rt, task->tgid, x);
+	context_now(task, rt, task->tgid, c, x);
 	if ((!x->seed || x->method == METHOD_EVENT_LOOP || x->method == METHOD_AMBIGUOUS) && c->role == ROLE_CLIENT &&
 	    !c->requests && c->current.seed) {
 		/* Opened for this; or for another one, in whose stead this is sent. */
@@ -722,7 +730,7 @@ static __always_inline void connection_made(struct conn *c, struct task_struct *
 
 	if (!rt || rt->g_goid)
 		return;
-	context_now(task, rt, task->tgid, &x);
+	context_now(task, rt, task->tgid, c, &x);
 	if (x.method == METHOD_AMBIGUOUS)
 		x.method = METHOD_EVENT_LOOP;
 	if (x.method && x.method < METHOD_LINKS && active(&x))

@@ -30,7 +30,7 @@ static __always_inline bool selected(__u32 tgid)
 	__u32 *verdict = bpf_map_lookup_elem(&processes, &tgid);
 
 	if (verdict && *verdict != PROCESS_DEFAULT)
-		return *verdict == PROCESS_SELECTED;
+		return *verdict != PROCESS_IGNORED;
 	return default_selected;
 }
 

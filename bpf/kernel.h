@@ -183,9 +183,14 @@ struct unix_sock {
 	struct sock *peer;
 };
 
+struct super_block {
+	__u32 s_dev;
+};
+
 struct inode {
 	unsigned short i_mode;
 	unsigned long i_ino;
+	struct super_block *i_sb;
 };
 
 struct file {

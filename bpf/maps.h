@@ -71,8 +71,8 @@ struct conn {
 	__u8 announced; /* the open record is in the ring */
 	__u8 plain_tcp; /* the socket is a tcp_sock (not MPTCP) */
 	__u8 ring;
-	__u8 stale; /* directions (bits) whose seq was not kept while ignored */
-	__u8 pad;
+	__u8 stale;  /* directions (bits) whose seq was not kept while ignored */
+	__u8 waited; /* client, Go: who waited for the write was asked for */
 	/* Progress through a sendmmsg/recvmmsg vector, sock backend only. */
 	__u64 mmsg_vec;
 	__u32 mmsg_tid;
@@ -306,7 +306,7 @@ struct buffer {
 	__u64 base;
 };
 
-/* The beginning of runtime.hchan, the same in all versions. */
+/* The beginning of runtime.hchan is the same in all versions. */
 struct go_chan {
 	__u64 count;
 	__u64 capacity;
@@ -314,7 +314,10 @@ struct go_chan {
 	__u16 element_size;
 	__u16 pad;
 	__u32 closed;
+	__u64 rest[12];
 };
+
+#define GO_CHAN_SIZE 80 /* of it is read */
 
 /* Where net/http keeps a channel, from a stack's end: in so many words below so many bytes. */
 #define GO_FRAME_END 88
@@ -340,6 +343,7 @@ struct scratch {
 	struct pending pending;      /* a segment being put off */
 	struct buffer call;          /* of segment_by_address */
 	struct go_chan channel;      /* of is_result_channel */
+	__u64 sudog[16];             /* who waits at it */
 	struct context found;        /* by goroutine_context */
 	__u64 waiter;                /* by waiting_goroutine */
 	__u64 words[GO_FRAME_WORDS]; /* of a goroutine's outermost frame */

@@ -213,6 +213,20 @@ struct {
 	__type(value, __u32);
 } stayers SEC(".maps");
 
+/* An executable file. */
+struct program_key {
+	__u64 inode;
+	__u64 device;
+};
+
+/* Those of such processes: a process just started is like the one before. Written by Go. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct program_key);
+	__type(value, __u32);
+} programs SEC(".maps");
+
 /* Where connections go to. Port 0: whatever port. */
 struct peer_key {
 	__u8 address[16];
@@ -252,6 +266,16 @@ struct {
 #define PAUSE_OTHER (600 * SECOND)
 /* What was prepared so long ago will not be taken any more. */
 #define PREPARED_STALE (10 * SECOND)
+
+/* Is this process one whose requests are to be written to? */
+static __always_inline bool chosen(__u32 tgid)
+{
+	__u32 *verdict = bpf_map_lookup_elem(&processes, &tgid);
+
+	if (verdict && *verdict != PROCESS_DEFAULT)
+		return *verdict == PROCESS_SELECTED;
+	return default_selected;
+}
 
 /* ---- peers ---- */
 
@@ -516,7 +540,7 @@ static __always_inline void option_prepare(struct wire *w, struct bpf_sock *sk, 
 		return;
 	if ((w->flags & WIRE_ARMED) && w->position == tp->write_seq)
 		return;
-	if (!sending(task, &nr) || !selected(task->tgid))
+	if (!sending(task, &nr) || !chosen(task->tgid))
 		return;
 	c = conn_get(sk, tp);
 	if (!c)
@@ -720,7 +744,7 @@ static __always_inline void on_connecting(struct bpf_sock_ops *o)
 	struct tcp_sock *tp;
 	struct wire *w;
 
-	if (!sk || (task->flags & PF_KTHREAD) || !selected(task->tgid))
+	if (!sk || (task->flags & PF_KTHREAD) || !chosen(task->tgid))
 		return;
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp || (bpf_core_field_exists(tp->is_mptcp) && tp->is_mptcp))
@@ -800,7 +824,7 @@ static __always_inline void on_listening(struct bpf_sock_ops *o)
 	struct bpf_sock *sk = o->sk;
 	struct wire *w;
 
-	if (!(inject & INJECT_TCP_OPTION) || !sk || !selected(task->tgid))
+	if (!(inject & INJECT_TCP_OPTION) || !sk || !chosen(task->tgid))
 		return;
 	w = bpf_sk_storage_get(&wires, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!w)
@@ -890,8 +914,7 @@ static __always_inline void leave(struct wire *w, __u32 cause)
 	if (w->flags & WIRE_LEAVE)
 		return;
 	w->flags |= WIRE_LEAVE;
-	if (cause)
-		count(cause, 1);
+	count(cause, 1);
 	/* In case that the kernel does not ask for the segment size any more. */
 	if (!(w->callbacks & CALLBACK_WRITE_HDR_OPT))
 		bpf_map_update_elem(&leaving, &w->cookie, &one, BPF_ANY);
@@ -943,13 +966,20 @@ static __always_inline bool room(struct tcp_sock *tp, __u32 need)
 static __always_inline bool stays(struct task_struct *task, struct tcp_sock *tp)
 {
 	__u32 tgid = task->tgid;
+	struct program_key key = {};
+	struct file *exe;
 
 	if (!(BPF_CORE_READ((struct sock *)tp, sk_socket, file, f_flags) & O_NONBLOCK))
 		return false;
 	if (may_stay || bpf_map_lookup_elem(&stayers, &tgid))
 		return true;
+	exe = BPF_CORE_READ(task, mm, exe_file);
+	key.inode = BPF_CORE_READ(exe, f_inode, i_ino);
+	key.device = BPF_CORE_READ(exe, f_inode, i_sb, s_dev);
+	if (bpf_map_lookup_elem(&programs, &key))
+		return true;
 	/* A worker process is what it was forked from, until it executes something. */
-	if (BPF_CORE_READ(task, mm, exe_file) != BPF_CORE_READ(task, real_parent, mm, exe_file))
+	if (exe != BPF_CORE_READ(task, real_parent, mm, exe_file))
 		return false;
 	tgid = BPF_CORE_READ(task, real_parent, tgid);
 	return bpf_map_lookup_elem(&stayers, &tgid);
@@ -1127,7 +1157,7 @@ static __always_inline int put_context(struct sk_msg_md *msg, struct wire *w, st
 	__u64 stated;
 	int written;
 
-	if (!c || !selected(task->tgid))
+	if (!c || !chosen(task->tgid))
 		return SK_PASS;
 	if (!prepare(c, tp, task)) {
 		count(COUNT_HEADER_BOUNDARY, 1);
@@ -1170,7 +1200,7 @@ static __always_inline int put_context(struct sk_msg_md *msg, struct wire *w, st
 
 /* A message begins where a request may. */
 static __always_inline int on_head(struct sk_msg_md *msg, struct wire *w, struct bpf_sock *sk, struct tcp_sock *tp,
-				   struct task_struct *task, struct scan *s)
+				   struct task_struct *task, struct scan *s, bool first)
 {
 	__u32 from = w->next, size = msg->size, added = 0, flags, length;
 	int verdict = SK_PASS;
@@ -1184,6 +1214,8 @@ static __always_inline int on_head(struct sk_msg_md *msg, struct wire *w, struct
 	if ((flags & (SCAN_END | SCAN_NONE | SCAN_ODD)) != SCAN_END ||
 	    ((flags & SCAN_LENGTH) && (flags & (SCAN_CHUNKED | SCAN_CODING))) || s->length >= 1U << 30 ||
 	    s->head > HEAD_MAX) {
+		if (first && (flags & SCAN_NONE))
+			w->flags |= WIRE_OTHER;
 		leave(w, COUNT_HEADER_NOT_HEAD);
 		return SK_PASS;
 	}
@@ -1235,7 +1267,7 @@ int message_sent(struct sk_msg_md *msg)
 	} else if (tp->write_seq == w->next) {
 		s = memory_take();
 		if (s) {
-			verdict = on_head(msg, w, sk, tp, task, s);
+			verdict = on_head(msg, w, sk, tp, task, s, first);
 			memory_give(s);
 		} else {
 			leave(w, COUNT_HEADER_ERROR);
@@ -1243,10 +1275,8 @@ int message_sent(struct sk_msg_md *msg)
 	} else if (w->next - tp->write_seq < msg->size || before(w->next, tp->write_seq)) {
 		leave(w, COUNT_HEADER_BOUNDARY);
 	}
-	if (first && (w->flags & WIRE_LEAVE))
-		w->flags |= WIRE_OTHER;
 	if (first && !stays(task, tp))
-		leave(w, 0);
+		leave(w, COUNT_HEADER_LEFT);
 	return verdict;
 }
 

@@ -152,6 +152,7 @@ enum process_verdict {
 	PROCESS_DEFAULT = 0,
 	PROCESS_SELECTED = 1,
 	PROCESS_IGNORED = 2,
+	PROCESS_PENDING = 3, /* watched until user space has looked at it, but not written to */
 };
 
 /*
@@ -171,13 +172,14 @@ enum counter {
 	COUNT_HEADER_BOUNDARY = 8,    /* where a request begins is not certain any more */
 	COUNT_HEADER_UNSUPPORTED = 9, /* sendfile, splice, MSG_ZEROCOPY, kernel TLS, io_uring */
 	COUNT_HEADER_CONTEXT = 10,    /* the context to go on with is not known for certain */
-	COUNT_HEADER_ERROR = 11,      /* the kernel refused */
-	COUNT_OPTION_WRITTEN = 12,
-	COUNT_OPTION_NO_ROOM = 13, /* other TCP options took the space */
-	COUNT_OPTION_PEER = 14,    /* connections whose peer does not understand the option, or is not asked */
-	COUNT_OPTION_CONTEXT = 15, /* as COUNT_HEADER_CONTEXT */
-	COUNT_OPTION_ERROR = 16,
-	COUNTERS = 17,
+	COUNT_HEADER_LEFT = 11,       /* connections that get no more than their first request's (propagation.bpf.c) */
+	COUNT_HEADER_ERROR = 12,      /* the kernel refused */
+	COUNT_OPTION_WRITTEN = 13,
+	COUNT_OPTION_NO_ROOM = 14, /* other TCP options took the space */
+	COUNT_OPTION_PEER = 15,    /* connections whose peer does not understand the option, or is not asked */
+	COUNT_OPTION_CONTEXT = 16, /* as COUNT_HEADER_CONTEXT */
+	COUNT_OPTION_ERROR = 17,
+	COUNTERS = 18,
 };
 
 #endif

@@ -44,7 +44,7 @@ type captureConn struct {
 	PlainTcp         uint8
 	Ring             uint8
 	Stale            uint8
-	Pad              uint8
+	Waited           uint8
 	MmsgVec          uint64
 	MmsgTid          uint32
 	MmsgIndex        uint32
@@ -441,7 +441,9 @@ type captureScratch struct {
 		ElementSize uint16
 		Pad         uint16
 		Closed      uint32
+		Rest        [12]uint64
 	}
+	Sudog    [16]uint64
 	Found    captureContext
 	Waiter   uint64
 	Words    [7]uint64

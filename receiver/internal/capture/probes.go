@@ -380,6 +380,8 @@ type Counters struct {
 	Unreadable  uint64 // segments whose payload could not be read
 	Unsupported uint64 // operations by 32-bit processes
 	Missed      uint64 // program runs the kernel skipped
+	// Injections are about contexts written into requests; nil without that.
+	Injections []InjectionCount
 }
 
 // Counters reads them.
@@ -405,5 +407,6 @@ func (p *Probes) Counters() (Counters, error) {
 			c.Missed += stats.RecursionMisses
 		}
 	}
+	c.Injections = p.propagation.counts(sums[:])
 	return c, nil
 }

@@ -151,7 +151,7 @@ func loadPropagationOnto(capture *ebpf.Collection, constants map[string]any, o O
 		return nil, explainPropagation(err)
 	}
 	if p.residents != nil {
-		p.residents.start(p.coll.Maps["stayers"])
+		p.residents.start(p.coll.Maps["stayers"], p.coll.Maps["programs"])
 	}
 	return p, nil
 }
@@ -284,6 +284,49 @@ func (p *propagation) listeners() {
 		}
 	}()
 	<-done
+}
+
+// Carriers of contexts: the values of context_propagation.inject.
+const (
+	carrierOption = "tcp_option"
+	carrierHeader = "http_header"
+)
+
+// InjectionCount is a number of contexts that were written, or, with a reason, of
+// requests (or connections) for which none was; metadata.yaml has the reasons.
+type InjectionCount struct {
+	Carrier, Reason string
+	Count           uint64
+}
+
+var injectionCounters = []struct {
+	carrier, reason string
+	counter         captureCounter
+}{
+	{carrierHeader, "", captureCounterCOUNT_HEADER_WRITTEN},
+	{carrierHeader, "no_room", captureCounterCOUNT_HEADER_NO_ROOM},
+	{carrierHeader, "not_a_head", captureCounterCOUNT_HEADER_NOT_HEAD},
+	{carrierHeader, "present", captureCounterCOUNT_HEADER_PRESENT},
+	{carrierHeader, "boundary", captureCounterCOUNT_HEADER_BOUNDARY},
+	{carrierHeader, "unsupported", captureCounterCOUNT_HEADER_UNSUPPORTED},
+	{carrierHeader, "unknown_context", captureCounterCOUNT_HEADER_CONTEXT},
+	{carrierHeader, "left", captureCounterCOUNT_HEADER_LEFT},
+	{carrierHeader, "error", captureCounterCOUNT_HEADER_ERROR},
+	{carrierOption, "", captureCounterCOUNT_OPTION_WRITTEN},
+	{carrierOption, "no_room", captureCounterCOUNT_OPTION_NO_ROOM},
+	{carrierOption, "peer", captureCounterCOUNT_OPTION_PEER},
+	{carrierOption, "unknown_context", captureCounterCOUNT_OPTION_CONTEXT},
+	{carrierOption, "error", captureCounterCOUNT_OPTION_ERROR},
+}
+
+func (p *propagation) counts(sums []uint64) (all []InjectionCount) {
+	if p == nil {
+		return nil
+	}
+	for _, c := range injectionCounters {
+		all = append(all, InjectionCount{c.carrier, c.reason, sums[c.counter]})
+	}
+	return all
 }
 
 // executed is told of a process that runs another program now.

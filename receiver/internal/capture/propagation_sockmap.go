@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -131,17 +132,23 @@ func fionreadWorks() bool {
 }
 
 // residents tells the kernel which processes' programs do not ask FIONREAD: those
-// in whose code and data the number of that ioctl does not occur. A new process is
-// looked at once its libraries are there, and now and then later, for more.
+// in whose code no instruction has the number of that ioctl. A new process is looked
+// at once its libraries are there, and now and then later, for more.
 type residents struct {
-	m     *ebpf.Map
-	queue chan uint32
-	stop  chan struct{}
-	done  sync.WaitGroup
+	processes *ebpf.Map
+	programs  *ebpf.Map
+	queue     chan uint32
+	stop      chan struct{}
+	done      sync.WaitGroup
 
 	watched map[uint32]*resident
 	files   map[fileID]bool // whether it asks
+	asking  map[program]bool
 }
+
+// program is the key of the map programs: the inode and the device of an executable
+// as the kernel has them.
+type program struct{ inode, device uint64 }
 
 type resident struct {
 	started string // as /proc/PID/stat has it
@@ -166,12 +173,12 @@ const (
 func newResidents() *residents {
 	return &residents{
 		queue: make(chan uint32, 1024), stop: make(chan struct{}),
-		watched: map[uint32]*resident{}, files: map[fileID]bool{},
+		watched: map[uint32]*resident{}, files: map[fileID]bool{}, asking: map[program]bool{},
 	}
 }
 
-func (r *residents) start(m *ebpf.Map) {
-	r.m = m
+func (r *residents) start(processes, programs *ebpf.Map) {
+	r.processes, r.programs = processes, programs
 	r.done.Go(func() {
 		ticker := time.NewTicker(time.Second)
 		defer ticker.Stop()
@@ -201,17 +208,16 @@ func (r *residents) executed(pid uint32) {
 }
 
 func (r *residents) close() {
-	if r == nil || r.m == nil {
+	if r == nil || r.processes == nil {
 		return
 	}
 	close(r.stop)
 	r.done.Wait()
-	r.m = nil
+	r.processes = nil
 }
 
 func (r *residents) watch(pid uint32) {
-	_ = r.m.Delete(pid)
-	delete(r.watched, pid)
+	r.forget(pid)
 	started, age := processStart(pid)
 	if started == "" || len(r.watched) >= maxResidents {
 		return
@@ -232,18 +238,39 @@ func (r *residents) lookAt(pid uint32, w *resident, now time.Time) {
 		return
 	}
 	if started, _ := processStart(pid); started != w.started {
-		delete(r.watched, pid)
-		_ = r.m.Delete(pid)
+		r.forget(pid)
 		return
 	}
 	w.looks++
 	w.due = now.Add(min(residentSettle<<w.looks, residentAgain))
+	exe, ok := executable(pid)
 	if r.asks(pid) {
-		_ = r.m.Delete(pid)
-		delete(r.watched, pid)
+		r.forget(pid)
+		if ok && len(r.asking) < maxResidentFiles {
+			r.asking[exe] = true
+			_ = r.programs.Delete(exe)
+		}
 		return
 	}
-	_ = r.m.Put(pid, uint32(1))
+	_ = r.processes.Put(pid, uint32(1))
+	if ok && !r.asking[exe] && len(r.asking) < maxResidentFiles {
+		_ = r.programs.Put(exe, uint32(1))
+	}
+}
+
+func (r *residents) forget(pid uint32) {
+	_ = r.processes.Delete(pid)
+	delete(r.watched, pid)
+}
+
+// executable is the file that a process executes.
+func executable(pid uint32) (program, bool) {
+	var st unix.Stat_t
+	if err := unix.Stat(fmt.Sprintf("/proc/%d/exe", pid), &st); err != nil {
+		return program{}, false
+	}
+	// MKDEV of include/linux/kdev_t.h
+	return program{st.Ino, uint64(unix.Major(st.Dev))<<20 | uint64(unix.Minor(st.Dev))}, true
 }
 
 // processStart is when a process began, in a form that is only compared, and how
@@ -268,7 +295,7 @@ func processStart(pid uint32) (started string, age time.Duration) {
 }
 
 // asks reports whether a process may ask FIONREAD: any file that it executes code
-// of has the number in it, or cannot be read.
+// of does, or cannot be read.
 func (r *residents) asks(pid uint32) bool {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/maps", pid))
 	if err != nil {
@@ -283,11 +310,23 @@ func (r *residents) asks(pid uint32) bool {
 			continue
 		}
 		seen[fields[5]] = true
+		if harmless(fields[5]) {
+			continue
+		}
 		if r.fileAsks(fmt.Sprintf("/proc/%d/map_files/%s", pid, fields[0]), fmt.Sprintf("/proc/%d/root%s", pid, fields[5])) {
 			return true
 		}
 	}
 	return len(seen) == 0
+}
+
+// harmlessFiles ask about other things than sockets, by the beginnings of their
+// names: C libraries about files, and in an old RPC.
+var harmlessFiles = []string{"libc.so.", "libc-2.", "ld-musl-", "libc.musl-", "libstdc++.so.", "libsystemd.so."}
+
+func harmless(path string) bool {
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	return slices.ContainsFunc(harmlessFiles, func(begin string) bool { return strings.HasPrefix(name, begin) })
 }
 
 // fileAsks looks into a file, by the first of its names that can be opened.
@@ -316,34 +355,50 @@ func (r *residents) fileAsks(names ...string) bool {
 	return true
 }
 
-// readerAsks reports whether the number of the ioctl FIONREAD occurs in r, as an
-// operand of amd64 or in data, or, of arm64, in an instruction.
+// asksBefore is how much of the code before the number, and of what follows it,
+// readerAsks looks at.
+const asksBefore, asksAfter = 4, 4
+
+// readerAsks reports whether there is an instruction in r that has the number of the
+// ioctl FIONREAD as its operand.
 func readerAsks(r io.Reader) bool {
-	number := []byte{0x1b, 0x54, 0, 0}
-	// movz w or x, #0x541b: the register is in the lowest five bits.
-	move := []byte{0x83, 0x8a}
+	pattern, asks := []byte{0x1b, 0x54, 0, 0}, asksAMD64
+	if runtime.GOARCH == "arm64" {
+		pattern, asks = []byte{0x83, 0x8a}, asksARM64
+	}
 	buf := make([]byte, 1<<20)
 	kept := 0
 	for {
 		n, err := io.ReadFull(r, buf[kept:])
 		b := buf[:kept+n]
-		if bytes.Contains(b, number) {
-			return true
-		}
-		if runtime.GOARCH == "arm64" {
-			for i := 1; ; i++ {
-				j := bytes.Index(b[min(i, len(b)):], move)
-				if j < 0 {
-					break
-				}
-				if i += j; i+2 < len(b) && b[i-1]&0xe0 == 0x60 && b[i+2]&0x7f == 0x52 {
-					return true
-				}
+		for i := 0; ; i++ {
+			j := bytes.Index(b[i:], pattern)
+			if j < 0 {
+				break
+			}
+			if i += j; asks(b, i) {
+				return true
 			}
 		}
 		if err != nil {
 			return !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF)
 		}
-		kept = copy(buf, b[len(b)-3:])
+		kept = copy(buf, b[len(b)-asksBefore-asksAfter:])
 	}
+}
+
+// asksAMD64 reports whether the four bytes at i are the operand of a mov into a
+// register, or onto the stack.
+func asksAMD64(b []byte, i int) bool {
+	return i >= 1 && b[i-1]&0xf8 == 0xb8 || // mov $n, %reg
+		i >= 2 && b[i-2] == 0xc7 && b[i-1]&0xf8 == 0xc0 || // the same, of 64 bits
+		i >= 3 && b[i-3] == 0xc7 && b[i-2] == 0x04 && b[i-1] == 0x24 || // mov $n, (%rsp)
+		i >= 3 && b[i-3] == 0xc7 && b[i-2] == 0x45 || // mov $n, x(%rbp)
+		i >= 4 && b[i-4] == 0xc7 && b[i-3] == 0x44 && b[i-2] == 0x24 // mov $n, x(%rsp)
+}
+
+// asksARM64 reports whether the bytes at i are those in the middle of movz reg, #n;
+// the register is in the lowest five bits.
+func asksARM64(b []byte, i int) bool {
+	return i >= 1 && i+2 < len(b) && b[i-1]&0xe0 == 0x60 && b[i+2]&0x7f == 0x52
 }

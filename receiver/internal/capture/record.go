@@ -20,6 +20,7 @@ const (
 	KindClose   = uint8(captureRecordKindRECORD_CLOSE)
 	KindExec    = uint8(captureRecordKindRECORD_EXEC)
 	KindExit    = uint8(captureRecordKindRECORD_EXIT)
+	KindContext = uint8(captureRecordKindRECORD_CONTEXT)
 )
 
 const flagMidstream = uint8(captureRecordFlagsFLAG_MIDSTREAM)
@@ -34,7 +35,11 @@ type Open captureOpenRecord
 // Process is an exec or exit.
 type Process captureProcessRecord
 
+// Context is a trace context that came with a request, not in its bytes.
+type Context captureContextRecord
+
 const (
+	contextSize = int(unsafe.Sizeof(Context{}))
 	segmentSize = int(unsafe.Sizeof(Segment{}))
 	openSize    = int(unsafe.Sizeof(Open{}))
 	processSize = int(unsafe.Sizeof(Process{}))
@@ -76,6 +81,19 @@ func AsProcess(record []byte) *Process {
 		return nil
 	}
 	return (*Process)(unsafe.Pointer(unsafe.SliceData(record)))
+}
+
+// AsContext views a record of KindContext; nil if it is too short.
+func AsContext(record []byte) *Context {
+	if len(record) < contextSize {
+		return nil
+	}
+	return (*Context)(unsafe.Pointer(unsafe.SliceData(record)))
+}
+
+// Remote is the context in the terms of those that requests name.
+func (c *Context) Remote() exchange.Remote {
+	return exchange.Remote{TraceID: c.TraceId, SpanID: c.SpanId, Flags: c.Flags, Valid: true}
 }
 
 // Causality is the request's that starts here, or of the server's response that

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/collector/pdata/pcommon"
+
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 )
 
@@ -35,7 +37,7 @@ type Table struct {
 	recent  map[uint64]entry
 	older   map[uint64]entry
 	since   time.Time
-	names   atomic.Int64 // when a request named a context last, Unix s
+	named   atomic.Bool // requests have named contexts
 }
 
 // entry is about one identity.
@@ -43,6 +45,9 @@ type entry struct {
 	// named: a request of this trace, or this request, came with a context.
 	named  bool
 	remote exchange.Remote
+	// carried is the span of the request that this one is the other end of, where
+	// the callers' node said so beside the request's bytes.
+	carried pcommon.SpanID
 	// parent and trace are identities: of the client's end of the same
 	// request, and of the first request of its trace. 0 if not known.
 	parent, trace uint64
@@ -56,10 +61,8 @@ func NewTable(ids IDs) *Table {
 // Version changes whenever something new is learned; 0 means nothing ever was.
 func (t *Table) Version() uint64 { return t.version.Load() }
 
-// Named reports whether requests have named contexts lately.
-func (t *Table) Named() bool {
-	return time.Since(time.Unix(t.names.Load(), 0)) < generation
-}
+// Named reports whether requests have named contexts.
+func (t *Table) Named() bool { return t.named.Load() }
 
 // Begin learns what an exchange, whose request's head was just read, tells about
 // others.
@@ -72,12 +75,19 @@ func (t *Table) Begin(x *exchange.Exchange) {
 		return
 	}
 	if x.Remote.Valid {
-		t.names.Store(time.Now().Unix())
+		t.named.Store(true)
 		t.update(id.Seed, func(e *entry) { e.named, e.remote = true, x.Remote })
 		if id.Trace != id.Seed {
 			t.update(id.Trace, func(e *entry) { e.named, e.remote = true, x.Remote })
 		}
 	}
+}
+
+// Carried learns the context of the caller's end of a request, which came with it
+// from another node, but not in its bytes.
+func (t *Table) Carried(identity uint64, r exchange.Remote) {
+	t.names.Store(time.Now().Unix())
+	t.update(identity, func(e *entry) { e.named, e.remote, e.carried = true, r, r.SpanID })
 }
 
 func (t *Table) update(identity uint64, set func(*entry)) {
@@ -137,6 +147,11 @@ func (t *Table) Resolve(r *Request) exchange.Context {
 	case id.Parent != 0:
 		c.ParentID = t.ids.SpanID(id.Parent)
 		c.Remote = r.Role == exchange.RoleServer
+	case c.Method == exchange.MethodTCPOption:
+		c.ParentID, c.Remote = t.get(id.Seed).carried, true
+		if c.ParentID.IsEmpty() { // forgotten
+			c.Method = exchange.MethodNone
+		}
 	}
 	if r.Remote.Valid && !r.Remote.SpanID.IsEmpty() && !t.prefers(&id, r, c.Method) {
 		c.ParentID, c.Method = r.Remote.SpanID, exchange.MethodHeader
@@ -150,6 +165,10 @@ func (t *Table) Resolve(r *Request) exchange.Context {
 // prefers reports whether what the kernel found is a better parent than the one
 // the request names.
 func (t *Table) prefers(id *exchange.Identity, r *Request, m exchange.Method) bool {
+	if m == exchange.MethodTCPOption {
+		// The client's end, too, on another node.
+		return true
+	}
 	if id.Parent == 0 || m.IsLink() {
 		return false
 	}

@@ -30,8 +30,11 @@ type Config struct {
 	Protocols Protocols `mapstructure:"protocols"`
 	Routes    Routes    `mapstructure:"routes"`
 	Sampler   Sampler   `mapstructure:"sampler"`
-	Metrics   Metrics   `mapstructure:"metrics"`
-	Limits    Limits    `mapstructure:"limits"`
+
+	ContextPropagation ContextPropagation `mapstructure:"context_propagation"`
+
+	Metrics Metrics `mapstructure:"metrics"`
+	Limits  Limits  `mapstructure:"limits"`
 
 	// unknown are the keys Unmarshal could not place; Validate reports them.
 	unknown problems
@@ -172,6 +175,24 @@ const (
 	ParentBasedTraceIDRatio SamplerName = "parentbased_traceidratio"
 )
 
+// ContextPropagation says how traces go on from node to node where applications do
+// not pass them on themselves.
+type ContextPropagation struct {
+	// Where the context of requests is written that leave for other nodes:
+	// `tcp_option` (a TCP option, to peers that run this receiver with the same
+	// setting), `http_header` (a `traceparent` header, into HTTP/1 requests in the
+	// clear), both, or nowhere. Needs CAP_NET_ADMIN and cgroup v2.
+	Inject []Injection `mapstructure:"inject"`
+}
+
+// Injection is a way to write contexts into requests.
+type Injection string
+
+const (
+	InjectTCPOption  Injection = "tcp_option"
+	InjectHTTPHeader Injection = "http_header"
+)
+
 // Metrics is the shape of the exported metrics.
 type Metrics struct {
 	// `cumulative` or `delta`. Prometheus wants cumulative.
@@ -251,7 +272,7 @@ func Default() *Config {
 		},
 		Limits: Limits{
 			MaxConnections:     65536,
-			RingBufferSize:     4 << 20,
+			RingBufferSize:     8 << 20,
 			MaxSeriesPerMetric: 2000,
 			SpansPerBatch:      2048,
 			QueueSize:          64,

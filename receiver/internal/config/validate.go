@@ -29,6 +29,9 @@ func (c *Config) Validate() error {
 	_, routesErr := c.Routes.Compile()
 	_, samplerErr := c.Sampler.Compile()
 	p = append(p, discoveryErr, httpErr, routesErr, samplerErr)
+	for i, way := range c.ContextPropagation.Inject {
+		enum(&p, fmt.Sprintf("context_propagation.inject[%d]", i), way, InjectTCPOption, InjectHTTPHeader)
+	}
 	enum(&p, "metrics.temporality", c.Metrics.Temporality, Cumulative, Delta)
 	enum(&p, "metrics.histogram", c.Metrics.Histogram, HistogramExplicit, HistogramExponential)
 	c.Limits.validate(&p, "limits")

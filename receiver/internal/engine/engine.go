@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -63,6 +64,7 @@ type Engine struct {
 	metrics   *red.Aggregator
 	protocols []protocol.Protocol
 	shards    []*shard
+	ids       causality.IDs
 	contexts  *causality.Table
 	examiner  *examiner
 
@@ -103,6 +105,12 @@ func (e *Engine) start() error {
 		Window:          protocol.DefaultWindow.Sent,
 		After:           protocol.DefaultWindow.After,
 		MaxPayload:      uint32(c.Limits.MaxPayload),
+		Propagation: capture.Propagation{
+			TCPOption:  slices.Contains(c.ContextPropagation.Inject, config.InjectTCPOption),
+			HTTPHeader: slices.Contains(c.ContextPropagation.Inject, config.InjectHTTPHeader),
+			Key:        e.ids.Key,
+			Sampler:    e.sampler.Rule(),
+		},
 	})
 	if err != nil {
 		return err
@@ -162,7 +170,8 @@ func (e *Engine) build() error {
 		return err
 	}
 	e.clock = spans.NewClock()
-	e.contexts = causality.NewTable(causality.NewIDs())
+	e.ids = causality.NewIDs()
+	e.contexts = causality.NewTable(e.ids)
 	e.processes = workload.NewRegistry(workload.Options{
 		Matcher: e.selection.matcher,
 		Version: e.settings.Version,

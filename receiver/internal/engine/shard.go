@@ -190,6 +190,10 @@ func (s *shard) record(b []byte) {
 			}
 			s.tracker.Gone(r.Conn, r.Offset, r.Time, c)
 		}
+	case capture.KindContext:
+		if c := capture.AsContext(b); c != nil {
+			s.engine.contexts.Carried(c.Identity, c.Remote())
+		}
 	case capture.KindExec:
 		if p := capture.AsProcess(b); p != nil {
 			s.engine.examiner.executed(p.Tgid)

@@ -69,7 +69,29 @@ func (e *Engine) observe() error {
 		t.RegisterReceiverEbpfParserInvalidCallback(perProtocol(func(p *publishedProtocol) *atomic.Uint64 { return &p.invalid })),
 		t.RegisterReceiverEbpfParserUnmatchedCallback(perProtocol(func(p *publishedProtocol) *atomic.Uint64 { return &p.unmatched })),
 		t.RegisterReceiverEbpfLostCallback(e.observeLost),
+		t.RegisterReceiverEbpfContextsCallback(e.observeContexts),
+		t.RegisterReceiverEbpfContextsOmittedCallback(e.observeContextsOmitted),
 	)
+}
+
+func (e *Engine) observeContexts(_ context.Context, o metric.Int64Observer) error {
+	c, err := e.probes.Counters()
+	for _, i := range c.Injections {
+		if i.Reason == "" {
+			o.Observe(int64(i.Count), metric.WithAttributes(attribute.String("carrier", i.Carrier)))
+		}
+	}
+	return err
+}
+
+func (e *Engine) observeContextsOmitted(_ context.Context, o metric.Int64Observer) error {
+	c, err := e.probes.Counters()
+	for _, i := range c.Injections {
+		if i.Reason != "" {
+			o.Observe(int64(i.Count), metric.WithAttributes(attribute.String("carrier", i.Carrier), attribute.String("reason", i.Reason)))
+		}
+	}
+	return err
 }
 
 func (e *Engine) observeLost(_ context.Context, o metric.Int64Observer) error {

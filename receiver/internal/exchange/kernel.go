@@ -2,7 +2,11 @@
 
 package exchange
 
-import "math"
+import (
+	"math"
+
+	"go.opentelemetry.io/collector/pdata/xpdata"
+)
 
 // Names of what only the kernel knows about an exchange: span attributes, and
 // histograms on request (metrics.kernel). Times are in seconds, as doubles.
@@ -53,6 +57,49 @@ func (p *Protocol) WithKernel() *Protocol {
 	q.Server = append(p.Server[:len(p.Server):len(p.Server)], kernelInstruments[RoleServer]...)
 	q.Client = append(p.Client[:len(p.Client):len(p.Client)], kernelInstruments[RoleClient]...)
 	return &q
+}
+
+// KernelAttributes is how many attributes PutKernelAttributes adds.
+func (x *Exchange) KernelAttributes() (n int) {
+	if x.Context.Method != MethodNone {
+		n++
+	}
+	m := &x.Measured
+	if x.Role != RoleClient {
+		for _, us := range [...]uint32{m.QueueTime, m.ThreadCPU, m.RunQueue} {
+			if us != NotMeasured {
+				n++
+			}
+		}
+	}
+	if m.RTT != 0 {
+		n += 2
+	}
+	return n
+}
+
+// PutKernelAttributes adds what only the kernel knows about the exchange to the
+// attributes of its span.
+func (x *Exchange) PutKernelAttributes(b *xpdata.MapBuilder) {
+	if x.Context.Method != MethodNone {
+		b.AppendEmpty(ParentMethod).SetStr(x.Context.Method.String())
+	}
+	m := &x.Measured
+	if x.Role != RoleClient {
+		putSeconds(b, QueueTime, m.QueueTime)
+		putSeconds(b, ThreadCPU, m.ThreadCPU)
+		putSeconds(b, RunQueue, m.RunQueue)
+	}
+	if m.RTT != 0 {
+		putSeconds(b, RTT, m.RTT)
+		b.AppendEmpty(Retransmits).SetInt(int64(m.Retransmits))
+	}
+}
+
+func putSeconds(b *xpdata.MapBuilder, key string, us uint32) {
+	if us != NotMeasured {
+		b.AppendEmpty(key).SetDouble(float64(us) / 1e6)
+	}
 }
 
 // MeasureKernel is Detail.Measure for the instruments WithKernel adds.

@@ -55,7 +55,7 @@ func (d *Detail) PutSpanAttributes(x *exchange.Exchange, m pcommon.Map) {
 	n := 1 + count(address != "") + count(address != "" && port != 0) +
 		count(peer != "") + count(peer != "" && peerPort != 0) + count(version != "") + count(unix) +
 		count(other) + count(template != "") + count(d.TargetCut) + count(d.Status != 0) + count(errorType != "") +
-		count(d.RequestBody > 0) + count(d.ResponseBody > 0)
+		count(d.RequestBody > 0) + count(d.ResponseBody > 0) + x.KernelAttributes()
 	if client {
 		n++ // url.full
 	} else {
@@ -129,6 +129,7 @@ func (d *Detail) PutSpanAttributes(x *exchange.Exchange, m pcommon.Map) {
 	if d.ResponseBody > 0 {
 		b.AppendEmpty(attrResponseBodySize).SetInt(d.ResponseBody)
 	}
+	x.PutKernelAttributes(b)
 	if !client && len(d.UserAgent) > 0 {
 		b.AppendEmpty(attrUserAgent).SetStr(d.Strings.String(d.UserAgent))
 	}

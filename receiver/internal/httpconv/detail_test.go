@@ -66,6 +66,7 @@ func (m message) exchange(t testing.TB, s *Settings) (*exchange.Exchange, *Detai
 		c.Peer = netip.MustParseAddrPort(m.peer)
 	}
 	return &exchange.Exchange{
+		Measured:   exchange.Unmeasured,
 		Connection: c, Role: m.role, Failure: m.failure, Detail: d, Start: 1e9, End: 1e9 + 25e6,
 		Workload: &workload.Workload{Instance: &workload.Instance{Key: "i"}},
 	}, d

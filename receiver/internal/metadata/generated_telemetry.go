@@ -29,6 +29,8 @@ type TelemetryBuilder struct {
 	mu                          sync.Mutex
 	registrations               []metric.Registration
 	ReceiverEbpfConnections     metric.Int64ObservableGauge
+	ReceiverEbpfContexts        metric.Int64ObservableCounter
+	ReceiverEbpfContextsOmitted metric.Int64ObservableCounter
 	ReceiverEbpfCopied          metric.Int64ObservableCounter
 	ReceiverEbpfExchanges       metric.Int64ObservableCounter
 	ReceiverEbpfHooks           metric.Int64ObservableGauge
@@ -58,6 +60,36 @@ func (builder *TelemetryBuilder) RegisterReceiverEbpfConnectionsCallback(cb metr
 		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfConnections, obs: o})
 		return nil
 	}, builder.ReceiverEbpfConnections)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverEbpfContextsCallback sets callback for observable ReceiverEbpfContexts metric.
+func (builder *TelemetryBuilder) RegisterReceiverEbpfContextsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfContexts, obs: o})
+		return nil
+	}, builder.ReceiverEbpfContexts)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverEbpfContextsOmittedCallback sets callback for observable ReceiverEbpfContextsOmitted metric.
+func (builder *TelemetryBuilder) RegisterReceiverEbpfContextsOmittedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfContextsOmitted, obs: o})
+		return nil
+	}, builder.ReceiverEbpfContextsOmitted)
 	if err != nil {
 		return err
 	}
@@ -249,6 +281,18 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_ebpf_connections",
 		metric.WithDescription("Connections tracked now. [Development]"),
 		metric.WithUnit("{connection}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfContexts, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_ebpf_contexts",
+		metric.WithDescription("Trace contexts that were written into requests (context_propagation.inject). [Development]"),
+		metric.WithUnit("{context}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfContextsOmitted, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_ebpf_contexts_omitted",
+		metric.WithDescription("Requests, or whole connections, that were left without a context, by reason. [Development]"),
+		metric.WithUnit("{item}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfCopied, err = builder.meter.Int64ObservableCounter(

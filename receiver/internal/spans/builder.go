@@ -66,6 +66,7 @@ type heldSpan struct {
 	span    ptrace.Span
 	request causality.Request
 	sampler *sampling.Sampler
+	version uint64 // of the table when its context was settled
 }
 
 // group is where the spans of one workload go in the current batch.
@@ -112,7 +113,7 @@ func (b *Builder) Add(x *exchange.Exchange) bool {
 	}
 	keep := g.sampler.Sample(x.Context.TraceID, decision(&x.Context))
 	held := b.mayChange(x)
-	if !keep && !(held && x.Identity.Trace != x.Identity.Seed && b.o.Contexts.Named()) {
+	if !keep && !(held && x.Identity.Trace != x.Identity.Seed) {
 		return false
 	}
 	if !g.opened {
@@ -121,7 +122,7 @@ func (b *Builder) Add(x *exchange.Exchange) bool {
 	s := g.spans.AppendEmpty()
 	b.count++
 	if held {
-		b.held = append(b.held, heldSpan{s, causality.Request{Identity: x.Identity, Remote: x.Remote, Role: x.Role}, g.sampler})
+		b.held = append(b.held, heldSpan{s, causality.Request{Identity: x.Identity, Remote: x.Remote, Role: x.Role}, g.sampler, b.o.Contexts.Version()})
 	}
 	put(s, &x.Context)
 	if x.Remote.State != "" && x.Remote.Valid && utf8.ValidString(x.Remote.State) {
@@ -138,7 +139,9 @@ func (b *Builder) Add(x *exchange.Exchange) bool {
 		s.Status().SetCode(code)
 	}
 	x.Detail.PutSpanAttributes(x, s.Attributes())
-	putObserved(s, x)
+	if !x.Context.LinkSpanID.IsEmpty() {
+		putLink(s, &x.Context)
+	}
 	return true
 }
 
@@ -152,7 +155,7 @@ func (b *Builder) mayChange(x *exchange.Exchange) bool {
 	id := &x.Identity
 	switch {
 	case id.Trace != id.Seed:
-		return b.o.Lagging(x.Start)
+		return b.o.Contexts.Named() && b.o.Lagging(x.Start)
 	case x.Role == exchange.RoleServer && id.Parent == 0:
 		// Its caller may be here, and have been slower.
 		return b.o.Lagging(x.End)
@@ -167,6 +170,9 @@ func (b *Builder) settle() {
 	dropped := false
 	for i := range b.held {
 		h := &b.held[i]
+		if h.version == b.o.Contexts.Version() {
+			continue
+		}
 		c := b.o.Contexts.Resolve(&h.request)
 		if !h.sampler.Sample(c.TraceID, decision(&c)) {
 			h.span.SetTraceID(pcommon.TraceID{})

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package propagation
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/testbed/groundtruth"
+)
+
+// requirements skips where the machine cannot run the tests, but never in CI.
+func requirements(t *testing.T, tools ...string) {
+	t.Helper()
+	missing := func(what string) {
+		t.Helper()
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("needs %s", what)
+		}
+		t.Skipf("needs %s", what)
+	}
+	if os.Geteuid() != 0 {
+		missing("root")
+	}
+	if _, err := groundtruth.Binary(); err != nil {
+		missing(err.Error())
+	}
+	for _, tool := range append(tools, "ip") {
+		if _, err := exec.LookPath(tool); err != nil {
+			missing(tool + " (testbed/install.sh)")
+		}
+	}
+	// Tests that load the machine do not run beside each other.
+	f, err := os.OpenFile(filepath.Join(os.TempDir(), "otelcol-ebpf-testbed.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	require.NoError(t, err)
+	require.NoError(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX))
+	t.Cleanup(func() { f.Close() })
+}
+
+// pair is two nodes, with a server on the second.
+type pair struct {
+	t      *testing.T
+	a, b   *Node
+	peer   string
+	port   string
+	sink   map[*Node]*groundtruth.Sink
+	colls  map[*Node]*groundtruth.Collector
+	number int
+}
+
+func newPair(t *testing.T) *pair {
+	p := &pair{t: t, sink: map[*Node]*groundtruth.Sink{}, colls: map[*Node]*groundtruth.Collector{}}
+	var err error
+	p.a, p.b, err = NewNodes()
+	require.NoError(t, err)
+	t.Cleanup(p.a.Close)
+	t.Cleanup(p.b.Close)
+	p.peer = filepath.Join(t.TempDir(), "peer")
+	build := exec.Command("go", "build", "-o", p.peer, "./testbed/propagation/peer")
+	build.Dir = groundtruth.Root()
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return p
+}
+
+// serve starts the server.
+func (p *pair) serve() {
+	p.t.Helper()
+	s, err := p.b.Start(p.peer, "server", "0")
+	require.NoError(p.t, err)
+	p.t.Cleanup(s.Kill)
+	line, err := s.Line()
+	require.NoError(p.t, err)
+	p.port = strings.TrimPrefix(line, "listening ")
+}
+
+// watch starts a collector for one node.
+func (p *pair) watch(n *Node, receiver string) {
+	p.t.Helper()
+	var err error
+	p.sink[n], err = groundtruth.NewSink()
+	require.NoError(p.t, err)
+	p.t.Cleanup(p.sink[n].Close)
+	dir := filepath.Join(p.t.TempDir(), n.Name)
+	require.NoError(p.t, os.MkdirAll(dir, 0o755))
+	c, err := groundtruth.StartCollector(groundtruth.CollectorOptions{
+		Endpoint: p.sink[n].Endpoint(), Dir: dir, TracesOnly: true,
+		Receiver: fmt.Sprintf(`discovery: {include: [{environment: {%s: "%s"}}]}
+limits: {ring_buffer_size: 67108864}
+%s`, nodeVariable, n.Name, receiver),
+	})
+	require.NoError(p.t, err)
+	p.colls[n] = c
+	p.t.Cleanup(func() {
+		if err := c.Stop(); err != nil {
+			p.t.Error(err)
+		}
+	})
+	require.Eventually(p.t, func() bool { return strings.Contains(c.Log(), "eBPF capture started") }, 20*time.Second, 10*time.Millisecond, "%s", c.Log())
+}
+
+// client is traffic of one kind.
+type client struct {
+	name string
+	argv []string
+	// requests of it; header: all of them get a header.
+	requests int
+	header   bool
+}
+
+func (p *pair) url(c string) string { return "/p/" + c }
+
+// run makes the traffic of all clients, one after the other.
+func (p *pair) run(clients []client) map[string]Result {
+	p.t.Helper()
+	started := map[string]*Process{}
+	for _, c := range clients {
+		process, err := p.a.Start(c.argv...)
+		require.NoError(p.t, err)
+		p.t.Cleanup(process.Kill)
+		started[c.name] = process
+	}
+	// As long as services run: what their programs do is known after a while.
+	time.Sleep(4 * time.Second)
+	results := map[string]Result{}
+	for _, c := range clients {
+		require.NoError(p.t, started[c.name].Go())
+		r, err := started[c.name].Result()
+		require.NoError(p.t, err, c.name)
+		results[c.name] = r
+		p.t.Logf("%-12s %6d requests in %v, %d with a header", c.name, r.Requests, r.Elapsed().Round(time.Millisecond), r.Injected)
+	}
+	return results
+}
+
+// hop is one request as both nodes report it.
+type hop struct{ client, server *groundtruth.Span }
+
+// hops waits until all requests have come, and pairs them by their paths.
+func (p *pair) hops(want int) map[string]*hop {
+	p.t.Helper()
+	count := func() int { return min(p.sink[p.a].Count(), p.sink[p.b].Count()) }
+	deadline := time.Now().Add(30 * time.Second)
+	for last, since := count(), time.Now(); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if n := count(); n != last {
+			last, since = n, time.Now()
+		}
+		if last >= want && time.Since(since) > 300*time.Millisecond || time.Since(since) > 5*time.Second {
+			break
+		}
+	}
+	all := map[string]*hop{}
+	at := func(path string) *hop {
+		if all[path] == nil {
+			all[path] = &hop{}
+		}
+		return all[path]
+	}
+	for _, s := range p.sink[p.a].Spans() {
+		if u, err := url.Parse(s.Text("url.full")); err == nil && s.Kind == ptrace.SpanKindClient {
+			at(u.Path).client = s
+		}
+	}
+	for _, s := range p.sink[p.b].Spans() {
+		if s.Kind == ptrace.SpanKindServer {
+			at(s.Text("url.path")).server = s
+		}
+	}
+	return all
+}
+
+func (p *pair) telemetry(n *Node) map[string]float64 {
+	ctx, cancel := context.WithTimeout(p.t.Context(), 5*time.Second)
+	defer cancel()
+	m, err := p.colls[n].Telemetry(ctx)
+	require.NoError(p.t, err)
+	return m
+}
+
+func (p *pair) logContexts() {
+	for _, n := range []*Node{p.a, p.b} {
+		for series, v := range p.telemetry(n) {
+			if v != 0 && (strings.Contains(series, "contexts") || strings.Contains(series, "lost")) {
+				p.t.Logf("%s %s = %g", n.Name, series, v)
+			}
+		}
+	}
+}
+
+// scale is how many requests there are, of 100 000 in all.
+func scale(n int) int {
+	if testing.Short() {
+		return max(n/20, 20)
+	}
+	return n
+}
+
+func (p *pair) clients() []client {
+	address := p.b.Address + ":" + p.port
+	address6 := "[" + p.b.Address6 + "]:" + p.port
+	peer := func(name, mode, address string, header bool, n, connections, largest, head int) client {
+		n = scale(n)
+		return client{name, []string{p.peer, "client", mode, address, p.url(name), fmt.Sprint(n), fmt.Sprint(connections), fmt.Sprint(largest), fmt.Sprint(head)}, n, header}
+	}
+	python := func(name, mode string, header bool, n, connections, largest, head int) client {
+		n = scale(n)
+		script := filepath.Join(groundtruth.Root(), "testbed", "propagation", "client.py")
+		return client{name, []string{"python3", script, mode, address, p.url(name), fmt.Sprint(n), fmt.Sprint(connections), fmt.Sprint(largest), fmt.Sprint(head)}, n, header}
+	}
+	return []client{
+		peer("go", "http", address, true, 10000, 8, 1<<20, 3000),
+		peer("go6", "http", address6, true, 4000, 8, 1<<20, 3000),
+		peer("gofresh", "http-fresh", address, true, 2500, 4, 1<<20, 3000),
+		peer("raw", "raw", address, true, 5000, 4, 1<<20, 12000),
+		peer("rawsplit", "raw-split", address, true, 3000, 4, 1<<20, 12000),
+		peer("rawpieces", "raw-pieces", address, false, 2500, 4, 1<<20, 12000),
+		python("python", "keep", true, 2500, 4, 1<<20, 12000),
+		python("pyfresh", "fresh", true, 1500, 4, 1<<20, 12000),
+		python("pyblock", "block", false, 1500, 4, 1<<20, 12000),
+	}
+}
+
+func inject(ways ...string) string {
+	return "context_propagation: {inject: [" + strings.Join(ways, ", ") + "]}\n"
+}
+
+// Every request's span on the server's node is the child of that on the client's,
+// whatever carries the context; and nothing arrives other than it was sent.
+func TestHops(t *testing.T) {
+	requirements(t, "python3", "curl")
+	for _, ways := range [][]string{{"tcp_option"}, {"http_header"}, {"tcp_option", "http_header"}} {
+		t.Run(strings.Join(ways, "+"), func(t *testing.T) {
+			p := newPair(t)
+			p.watch(p.a, inject(ways...))
+			p.watch(p.b, inject(ways...))
+			p.serve()
+			option := ways[0] == "tcp_option"
+			clients := p.clients()
+			results := p.run(clients)
+			want := 0
+			for _, c := range clients {
+				r := results[c.name]
+				require.NoError(t, r.Err(), c.name)
+				require.Equal(t, c.requests, r.Requests, c.name)
+				want += c.requests
+			}
+			hops := p.hops(want)
+			p.logContexts()
+			for _, c := range clients {
+				var complete, children, roots, wrong int
+				first := ""
+				for n := range c.requests {
+					h := hops[fmt.Sprintf("%s/%d", p.url(c.name), n)]
+					if h == nil || h.client == nil || h.server == nil {
+						continue
+					}
+					complete++
+					switch h.server.ParentID {
+					case h.client.SpanID:
+						if h.server.TraceID == h.client.TraceID {
+							children++
+							continue
+						}
+						wrong++
+					case pcommon.SpanID{}:
+						roots++
+					default:
+						wrong++
+					}
+					if first == "" {
+						first = fmt.Sprintf("%s/%d: parent %v of %v, not %v of %v", p.url(c.name), n, h.server.ParentID, h.server.TraceID, h.client.SpanID, h.client.TraceID)
+					}
+				}
+				t.Logf("%-12s %6d requests, %6d seen on both nodes, %6d children, %d roots, %d wrong", c.name, c.requests, complete, children, roots, wrong)
+				assert.Equal(t, c.requests, complete, c.name)
+				assert.Zero(t, wrong, "%s: %s", c.name, first)
+				if option || c.header {
+					assert.Equal(t, complete, children, "%s: %s", c.name, first)
+				}
+			}
+		})
+	}
+}
