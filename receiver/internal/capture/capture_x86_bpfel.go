@@ -104,13 +104,14 @@ const (
 	captureCounterCOUNT_HEADER_BOUNDARY    captureCounter = 8
 	captureCounterCOUNT_HEADER_UNSUPPORTED captureCounter = 9
 	captureCounterCOUNT_HEADER_CONTEXT     captureCounter = 10
-	captureCounterCOUNT_HEADER_ERROR       captureCounter = 11
-	captureCounterCOUNT_OPTION_WRITTEN     captureCounter = 12
-	captureCounterCOUNT_OPTION_NO_ROOM     captureCounter = 13
-	captureCounterCOUNT_OPTION_PEER        captureCounter = 14
-	captureCounterCOUNT_OPTION_CONTEXT     captureCounter = 15
-	captureCounterCOUNT_OPTION_ERROR       captureCounter = 16
-	captureCounterCOUNTERS                 captureCounter = 17
+	captureCounterCOUNT_HEADER_LEFT        captureCounter = 11
+	captureCounterCOUNT_HEADER_ERROR       captureCounter = 12
+	captureCounterCOUNT_OPTION_WRITTEN     captureCounter = 13
+	captureCounterCOUNT_OPTION_NO_ROOM     captureCounter = 14
+	captureCounterCOUNT_OPTION_PEER        captureCounter = 15
+	captureCounterCOUNT_OPTION_CONTEXT     captureCounter = 16
+	captureCounterCOUNT_OPTION_ERROR       captureCounter = 17
+	captureCounterCOUNTERS                 captureCounter = 18
 )
 
 type captureDirection uint32
@@ -257,6 +258,7 @@ const (
 	captureProcessVerdictPROCESS_DEFAULT  captureProcessVerdict = 0
 	captureProcessVerdictPROCESS_SELECTED captureProcessVerdict = 1
 	captureProcessVerdictPROCESS_IGNORED  captureProcessVerdict = 2
+	captureProcessVerdictPROCESS_PENDING  captureProcessVerdict = 3
 )
 
 type captureRecordFlags uint32

@@ -29,6 +29,7 @@ const (
 	propagationMapPeers              = "peers"
 	propagationMapPolicies           = "policies"
 	propagationMapProcesses          = "processes"
+	propagationMapPrograms           = "programs"
 	propagationMapRemotes            = "remotes"
 	propagationMapRequests           = "requests"
 	propagationMapRings              = "rings"
@@ -133,6 +134,7 @@ type propagationMapSpecs struct {
 	Peers        *ebpf.MapSpec `ebpf:"peers"`
 	Policies     *ebpf.MapSpec `ebpf:"policies"`
 	Processes    *ebpf.MapSpec `ebpf:"processes"`
+	Programs     *ebpf.MapSpec `ebpf:"programs"`
 	Remotes      *ebpf.MapSpec `ebpf:"remotes"`
 	Requests     *ebpf.MapSpec `ebpf:"requests"`
 	Rings        *ebpf.MapSpec `ebpf:"rings"`
@@ -209,6 +211,7 @@ type propagationMaps struct {
 	Peers        *ebpf.Map `ebpf:"peers"`
 	Policies     *ebpf.Map `ebpf:"policies"`
 	Processes    *ebpf.Map `ebpf:"processes"`
+	Programs     *ebpf.Map `ebpf:"programs"`
 	Remotes      *ebpf.Map `ebpf:"remotes"`
 	Requests     *ebpf.Map `ebpf:"requests"`
 	Rings        *ebpf.Map `ebpf:"rings"`
@@ -240,6 +243,7 @@ func (m *propagationMaps) Close() error {
 		m.Peers,
 		m.Policies,
 		m.Processes,
+		m.Programs,
 		m.Remotes,
 		m.Requests,
 		m.Rings,

@@ -86,7 +86,7 @@ func (t *Table) Begin(x *exchange.Exchange) {
 // Carried learns the context of the caller's end of a request, which came with it
 // from another node, but not in its bytes.
 func (t *Table) Carried(identity uint64, r exchange.Remote) {
-	t.names.Store(time.Now().Unix())
+	t.named.Store(true)
 	t.update(identity, func(e *entry) { e.named, e.remote, e.carried = true, r, r.SpanID })
 }
 

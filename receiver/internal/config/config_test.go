@@ -64,8 +64,9 @@ func TestUnmarshalAllOptions(t *testing.T) {
 			IgnoreMode:      IgnoreTraces,
 			Unmatched:       UnmatchedHeuristic,
 		},
-		Sampler: Sampler{Name: ParentBasedTraceIDRatio, Arg: "0.1"},
-		Metrics: Metrics{Temporality: Delta, Histogram: HistogramExponential, Kernel: true},
+		Sampler:            Sampler{Name: ParentBasedTraceIDRatio, Arg: "0.1"},
+		ContextPropagation: ContextPropagation{Inject: []Injection{InjectTCPOption, InjectHTTPHeader}},
+		Metrics:            Metrics{Temporality: Delta, Histogram: HistogramExponential, Kernel: true},
 		Limits: Limits{
 			MaxConnections: 1000, RingBufferSize: 1 << 20, MaxSeriesPerMetric: 100,
 			SpansPerBatch: 10, QueueSize: 5, MaxPayload: 4096,
@@ -149,7 +150,7 @@ func TestMistakes(t *testing.T) {
 		},
 		"key of a later version": {
 			`network: {}`,
-			`network: "network" is not an option: write collection_interval, discovery, error_mode, hooks, limits, metrics, protocols, routes or sampler`,
+			`network: "network" is not an option: write collection_interval, context_propagation, discovery, error_mode, hooks, limits, metrics, protocols, routes or sampler`,
 		},
 		"unknown protocol": {
 			`protocols: {gopher: {}}`,
@@ -198,6 +199,10 @@ func TestMistakes(t *testing.T) {
 		"argument nobody reads": {
 			`sampler: {arg: 0.5}`,
 			`sampler.arg: parentbased_always_on takes no argument: remove "0.5" or use parentbased_traceidratio`,
+		},
+		"injection": {
+			`context_propagation: {inject: [http_header, grpc]}`,
+			`context_propagation.inject[1]: "grpc" is not known: write tcp_option or http_header`,
 		},
 		"limit": {
 			`limits: {max_payload: 100000}`,
