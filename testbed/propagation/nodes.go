@@ -5,7 +5,6 @@ package propagation
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -152,5 +151,3 @@ func (r *Result) Err() error {
 
 // Elapsed time of all requests.
 func (r *Result) Elapsed() time.Duration { return time.Duration(r.Nanoseconds) }
-
-var errTimeout = errors.New("timed out")

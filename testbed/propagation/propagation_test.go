@@ -52,13 +52,12 @@ func requirements(t *testing.T, tools ...string) {
 
 // pair is two nodes, with a server on the second.
 type pair struct {
-	t      *testing.T
-	a, b   *Node
-	peer   string
-	port   string
-	sink   map[*Node]*groundtruth.Sink
-	colls  map[*Node]*groundtruth.Collector
-	number int
+	t     *testing.T
+	a, b  *Node
+	peer  string
+	port  string
+	sink  map[*Node]*groundtruth.Sink
+	colls map[*Node]*groundtruth.Collector
 }
 
 func newPair(t *testing.T) *pair {
