@@ -172,24 +172,37 @@ func talkTo(t *testing.T, l net.Listener, messages ...[][]byte) (got [][]byte) {
 	return got
 }
 
+// The line names the client's span, is there once, and is all that is added.
 func TestHeaderIsPushed(t *testing.T) {
 	backends(t, func(t *testing.T, b Backend) {
+		request := func(n int) string {
+			return fmt.Sprintf("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", n+4, strings.Repeat("b", n))
+		}
+		sizes := []int{0, 10, 100000, 5}
 		var got [][]byte
 		clients, servers, i := inject(t, Options{Hooks: b, Propagation: Propagation{HTTPHeader: true}}, func(*Probes) {
-			req := func(n int) [][]byte {
-				return [][]byte{[]byte(fmt.Sprintf("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", n+4, strings.Repeat("b", n)))}
+			var all [][][]byte
+			for _, n := range sizes {
+				all = append(all, [][]byte{[]byte(request(n))})
 			}
-			got = talk(t, "tcp4", req(0), req(10), req(100000), req(5))
+			got = talk(t, "tcp4", all...)
 		})
-		t.Logf("%+v", i.counters)
-		for _, g := range got {
-			t.Logf("%.200q", g)
-		}
-		for _, c := range clients {
-			t.Logf("client %x %v", c.Identity, i.ids.SpanID(c.Identity))
-		}
-		for _, c := range servers {
-			t.Logf("server %x", c.Identity)
+		require.Len(t, got, len(sizes))
+		require.Len(t, clients, len(sizes))
+		require.Len(t, servers, len(sizes))
+		for n, size := range sizes {
+			if n > 0 && !bytes.Contains(got[n], []byte("traceparent")) {
+				// A socket may be left alone after its first request.
+				require.Equal(t, request(size), string(got[n]))
+				continue
+			}
+			line := fmt.Sprintf("traceparent: 00-%s-%s-", i.ids.TraceID(clients[n].Trace), i.ids.SpanID(clients[n].Identity))
+			require.Equal(t, 1, bytes.Count(got[n], []byte("traceparent")))
+			head, rest, found := bytes.Cut(got[n], []byte(line))
+			require.True(t, found, "%.200q has no %s", got[n], line)
+			_, rest, found = bytes.Cut(rest, []byte("\r\n"))
+			require.True(t, found)
+			require.Equal(t, request(size), string(head)+string(rest))
 		}
 	})
 }
