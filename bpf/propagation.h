@@ -528,6 +528,34 @@ static long scan_visible(__u32 i, struct scan_target *t)
 	return 0;
 }
 
+/* RFC 9110 section 5.6.2 allows more in a method, which nobody uses. */
+static __always_inline bool in_method(__u8 c)
+{
+	return (__u8)((c | 0x20) - 'a') < 26 || c == '-' || c == '_';
+}
+
+/* May what is in data be the beginning of a request? Returns 0 if not. */
+__attribute__((noinline)) int scan_begins(void)
+{
+	struct scan *s = scan_get();
+	int i;
+
+	if (!s)
+		return 0;
+	for (i = 0; i < METHOD_MAX; i++) {
+		__u8 c = s->data[i];
+
+		if (i >= s->fill)
+			return 1;
+		if (c == ' ')
+			return i > 0;
+		if (!in_method(c))
+			/* Empty lines may stand before it. */
+			return i == 0 && (c == '\r' || c == '\n');
+	}
+	return 0;
+}
+
 /* token SP target SP HTTP/1.x; `end` is where the line feed is. Returns 0 if it is none. */
 __attribute__((noinline)) int scan_request_line(__u32 line, __u32 end)
 {
@@ -557,8 +585,7 @@ __attribute__((noinline)) int scan_request_line(__u32 line, __u32 end)
 			method = i;
 			break;
 		}
-		/* RFC 9110 section 5.6.2 allows more, which nobody uses. */
-		if ((__u8)((c | 0x20) - 'a') > 25 && c != '-' && c != '_')
+		if (!in_method(c))
 			return 0;
 	}
 	if (!method || line + method + 1 >= last)
@@ -650,6 +677,10 @@ __attribute__((noinline)) int scan_piece(void)
 
 	if (!s)
 		return 0;
+	if (!s->first && !s->base && !s->line && !scan_begins()) {
+		s->flags |= SCAN_NONE;
+		return 0;
+	}
 	bpf_loop(2 * SCAN_SIZE, scan_step, &x, 0);
 	if (scan_over(s))
 		return 0;

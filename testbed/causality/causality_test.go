@@ -37,10 +37,11 @@ var limits = map[string]limit{
 	"gunicorn timers": {minRight: 99.9, maxWrong: 0},
 	"spring":          {minRight: 99.9, maxWrong: 0},
 	"spring timers":   {minRight: 99.9, maxWrong: 0},
-	"node":            {minRight: 90, maxWrong: 0.3},
-	"node par":        {minRight: 90, maxWrong: 0.3},
-	"express":         {minRight: 90, maxWrong: 0.3},
-	"express par":     {minRight: 90, maxWrong: 0.3},
+	// 98 to 99.7 % mostly; after a mistake only links are made for a while.
+	"node":        {minRight: 75, maxWrong: 0.3},
+	"node par":    {minRight: 75, maxWrong: 0.3},
+	"express":     {minRight: 75, maxWrong: 0.3},
+	"express par": {minRight: 75, maxWrong: 0.3},
 	// Event loops that read on before they act, or act from timers.
 	"haproxy":        {minRight: 0, maxWrong: 0.3},
 	"node timers":    {minRight: 5, maxWrong: 2},

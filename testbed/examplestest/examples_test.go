@@ -150,7 +150,7 @@ func TestValidateNamesTheMistake(t *testing.T) {
 	var exit *exec.ExitError
 	require.ErrorAs(t, err, &exit)
 	require.Contains(t, string(out), `discovery.include[0].open_ports: "9000-8000" is backwards; write "8000-9000"`)
-	require.Contains(t, string(out), `network: "network" is not an option: write collection_interval, discovery,`)
+	require.Contains(t, string(out), `network: "network" is not an option: write collection_interval, context_propagation, discovery,`)
 }
 
 // What README.md promises of make run: spans in the file, metrics on :8889.

@@ -14,6 +14,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -81,6 +83,8 @@ type propagation struct {
 	links     []link.Link
 	attached  bool // message_sent, to the sockets
 	residents *residents
+	stop      chan struct{}
+	sweeper   sync.WaitGroup
 }
 
 // loadPropagationOnto loads the programs, which share the state of the capture's.
@@ -99,8 +103,7 @@ func loadPropagationOnto(capture *ebpf.Collection, constants map[string]any, o O
 	} else {
 		spec.Maps["sockets"].MaxEntries = uint32(o.MaxConnections)
 	}
-	if !o.Propagation.TCPOption || features.HaveProgramHelper(ebpf.SockOps, asm.FnTaskStorageGet) != nil {
-		// Older kernels do not let an iterator change the callbacks of a socket.
+	if !o.Propagation.TCPOption {
 		delete(spec.Programs, "existing_listeners")
 	}
 	used := map[string]bool{".rodata": true, ".bss": true, ".data": true}
@@ -126,7 +129,7 @@ func loadPropagationOnto(capture *ebpf.Collection, constants map[string]any, o O
 			shared[name] = other
 		}
 	}
-	p := &propagation{cgroup: cgroup}
+	p := &propagation{cgroup: cgroup, stop: make(chan struct{})}
 	mine := map[string]any{}
 	for name, value := range constants {
 		if spec.Variables[name] != nil {
@@ -214,6 +217,7 @@ func (p *propagation) attach() error {
 			return fmt.Errorf("attach message_sent: %w", explainPropagation(err))
 		}
 		p.attached = true
+		p.sweeper.Go(p.sweep)
 	}
 	if err := p.coll.Variables["enabled"].Set(uint32(1)); err != nil {
 		return fmt.Errorf("switch probes: %w", err)
@@ -225,6 +229,28 @@ func (p *propagation) attach() error {
 	p.links = append(p.links, l)
 	p.listeners()
 	return nil
+}
+
+// sweep takes sockets out of the sockhash that the kernel side has given up, but
+// cannot take out itself.
+func (p *propagation) sweep() {
+	sockets, leaving := p.coll.Maps["sockets"], p.coll.Maps["leaving"]
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-p.stop:
+			return
+		case <-ticker.C:
+		}
+		var cookie uint64
+		for leaving.NextKey(nil, &cookie) == nil {
+			_ = sockets.Delete(cookie)
+			if leaving.Delete(cookie) != nil {
+				break
+			}
+		}
+	}
 }
 
 // wants reports whether the programs miss a hook that the capture's would ask for.
@@ -350,6 +376,8 @@ func (p *propagation) detach() {
 		return
 	}
 	p.attached = false
+	close(p.stop)
+	p.sweeper.Wait()
 	sockets := p.coll.Maps["sockets"]
 	var cookie uint64
 	for sockets.NextKey(nil, &cookie) == nil {
