@@ -3,8 +3,12 @@
 package propagation
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -233,6 +237,58 @@ func (p *pair) clients() []client {
 	}
 }
 
+// curl makes requests with one command, which is started before it is told what to do.
+func (p *pair) curl(requests int) Result {
+	p.t.Helper()
+	c, err := p.a.Start("curl", "-sS", "--config", "-")
+	require.NoError(p.t, err)
+	p.t.Cleanup(c.Kill)
+	time.Sleep(3 * time.Second)
+	began := time.Now()
+	dir := p.t.TempDir()
+	var config strings.Builder
+	want := make([]string, requests)
+	for n := range requests {
+		if n > 0 {
+			config.WriteString("next\n")
+		}
+		var body []byte
+		if n%2 == 1 {
+			body = bytes.Repeat([]byte("0123456789abcdef"), (n*n)%66_000)
+			file := filepath.Join(dir, fmt.Sprint(n))
+			require.NoError(p.t, os.WriteFile(file, body, 0o600))
+			fmt.Fprintf(&config, "data-binary = \"@%s\"\n", file)
+		}
+		if n%10 == 3 {
+			fmt.Fprintf(&config, "header = \"X-Filler: %s\"\n", strings.Repeat("f", n*7))
+		}
+		fmt.Fprintf(&config, "url = \"http://%s:%s%s/%d\"\n", p.b.Address, p.port, p.url("curl"), n)
+		hash := sha256.Sum256(body)
+		want[n] = hex.EncodeToString(hash[:8])
+	}
+	go func() {
+		_, _ = io.WriteString(c.stdin, config.String())
+		_ = c.stdin.Close()
+	}()
+	var r Result
+	for n := range requests {
+		line, err := c.Line()
+		require.NoError(p.t, err)
+		fields := strings.SplitN(line, " ", 3)
+		require.Len(p.t, fields, 3)
+		r.Requests++
+		if fields[1] != want[n] {
+			r.WrongBody++
+		}
+		if strings.HasPrefix(fields[2], "1 traceparent: 00-") {
+			r.Injected++
+		}
+	}
+	require.NoError(p.t, c.wait())
+	r.Nanoseconds = time.Since(began).Nanoseconds()
+	return r
+}
+
 func inject(ways ...string) string {
 	return "context_propagation: {inject: [" + strings.Join(ways, ", ") + "]}\n"
 }
@@ -250,6 +306,9 @@ func TestHops(t *testing.T) {
 			option := ways[0] == "tcp_option"
 			clients := p.clients()
 			results := p.run(clients)
+			clients = append(clients, client{name: "curl", requests: scale(1000), header: true})
+			results["curl"] = p.curl(scale(1000))
+			p.t.Logf("%-12s %6d requests in %v, %d with a header", "curl", results["curl"].Requests, time.Duration(results["curl"].Nanoseconds).Round(time.Millisecond), results["curl"].Injected)
 			want := 0
 			for _, c := range clients {
 				r := results[c.name]
