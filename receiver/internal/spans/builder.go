@@ -122,7 +122,11 @@ func (b *Builder) Add(x *exchange.Exchange) bool {
 	s := g.spans.AppendEmpty()
 	b.count++
 	if held {
-		b.held = append(b.held, heldSpan{s, causality.Request{Identity: x.Identity, Remote: x.Remote, Role: x.Role}, g.sampler, b.o.Contexts.Version()})
+		version := b.o.Contexts.Version()
+		if !keep {
+			version = ^version // dropped unless something new is learned
+		}
+		b.held = append(b.held, heldSpan{s, causality.Request{Identity: x.Identity, Remote: x.Remote, Role: x.Role}, g.sampler, version})
 	}
 	put(s, &x.Context)
 	if x.Remote.State != "" && x.Remote.Valid && utf8.ValidString(x.Remote.State) {
