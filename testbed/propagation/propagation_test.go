@@ -284,7 +284,7 @@ func (p *pair) curl(requests int) Result {
 			r.Injected++
 		}
 	}
-	require.NoError(p.t, c.wait())
+	require.NoError(p.t, c.cmd.Wait())
 	r.Nanoseconds = time.Since(began).Nanoseconds()
 	return r
 }
