@@ -99,10 +99,48 @@ type Rule struct {
 
 // Protocols holds what is particular to each protocol. All are on by default.
 type Protocols struct {
-	HTTP HTTP `mapstructure:"http"`
+	HTTP       HTTP     `mapstructure:"http"`
+	GRPC       Protocol `mapstructure:"grpc"`
+	PostgreSQL Database `mapstructure:"postgresql"`
+	MySQL      Database `mapstructure:"mysql"`
+	Redis      Database `mapstructure:"redis"`
+	Memcached  Database `mapstructure:"memcached"`
+	MongoDB    Database `mapstructure:"mongodb"`
+	Cassandra  Database `mapstructure:"cassandra"`
+	Kafka      Protocol `mapstructure:"kafka"`
+	AMQP       Protocol `mapstructure:"amqp"`
+	NATS       Protocol `mapstructure:"nats"`
+	MQTT       Protocol `mapstructure:"mqtt"`
+	FastCGI    Protocol `mapstructure:"fastcgi"`
+	DNS        Protocol `mapstructure:"dns"`
 }
 
-// HTTP configures HTTP/1.0 and HTTP/1.1.
+// Protocol configures one that has no options of its own.
+type Protocol struct {
+	// False turns the protocol off.
+	Enabled bool `mapstructure:"enabled"`
+}
+
+// Database configures the protocol of a database.
+type Database struct {
+	// False turns the protocol off.
+	Enabled bool `mapstructure:"enabled"`
+	// What db.query.text is: `sanitized` (literals, and arguments of commands,
+	// replaced by `?`), `none` (left out) or `raw` (as it was sent, with everything
+	// that users wrote into it).
+	QueryText QueryText `mapstructure:"query_text"`
+}
+
+// QueryText says what becomes of the texts of queries.
+type QueryText string
+
+const (
+	QueryTextSanitized QueryText = "sanitized"
+	QueryTextNone      QueryText = "none"
+	QueryTextRaw       QueryText = "raw"
+)
+
+// HTTP configures HTTP/1.0, HTTP/1.1 and HTTP/2.
 type HTTP struct {
 	// False turns the protocol off.
 	Enabled bool `mapstructure:"enabled"`
@@ -262,6 +300,19 @@ func Default() *Config {
 				KnownMethods:             httpconv.DefaultKnownMethods(),
 				SensitiveQueryParameters: httpconv.DefaultSensitiveQueryKeys(),
 			},
+			GRPC:       Protocol{Enabled: true},
+			PostgreSQL: Database{Enabled: true, QueryText: QueryTextSanitized},
+			MySQL:      Database{Enabled: true, QueryText: QueryTextSanitized},
+			Redis:      Database{Enabled: true, QueryText: QueryTextSanitized},
+			Memcached:  Database{Enabled: true, QueryText: QueryTextSanitized},
+			MongoDB:    Database{Enabled: true, QueryText: QueryTextSanitized},
+			Cassandra:  Database{Enabled: true, QueryText: QueryTextSanitized},
+			Kafka:      Protocol{Enabled: true},
+			AMQP:       Protocol{Enabled: true},
+			NATS:       Protocol{Enabled: true},
+			MQTT:       Protocol{Enabled: true},
+			FastCGI:    Protocol{Enabled: true},
+			DNS:        Protocol{Enabled: true},
 		},
 		Routes:  Routes{IgnoreMode: IgnoreAll, Unmatched: UnmatchedUnset},
 		Sampler: Sampler{Name: ParentBasedAlwaysOn},

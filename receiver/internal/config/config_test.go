@@ -53,11 +53,19 @@ func TestUnmarshalAllOptions(t *testing.T) {
 			},
 			Exclude: []Rule{{Exe: "*/sshd"}},
 		},
-		Protocols: Protocols{HTTP: HTTP{
-			KnownMethods:                 []string{"GET", "PURGE"},
-			SensitiveQueryParameters:     []string{"token"},
-			ServerAddressOnServerMetrics: true,
-		}},
+		Protocols: Protocols{
+			HTTP: HTTP{
+				KnownMethods:                 []string{"GET", "PURGE"},
+				SensitiveQueryParameters:     []string{"token"},
+				ServerAddressOnServerMetrics: true,
+			},
+			PostgreSQL: Database{QueryText: QueryTextNone},
+			MySQL:      Database{QueryText: QueryTextNone},
+			Redis:      Database{QueryText: QueryTextNone},
+			Memcached:  Database{QueryText: QueryTextNone},
+			MongoDB:    Database{QueryText: QueryTextNone},
+			Cassandra:  Database{QueryText: QueryTextNone},
+		},
 		Routes: Routes{
 			Patterns:        []string{"/api/users/{id}", "/static/*"},
 			IgnoredPatterns: []string{"/health"},
@@ -154,7 +162,7 @@ func TestMistakes(t *testing.T) {
 		},
 		"unknown protocol": {
 			`protocols: {gopher: {}}`,
-			`protocols.gopher: "gopher" is not an option: write http`,
+			`protocols.gopher: "gopher" is not an option: write amqp, cassandra, dns, fastcgi, grpc, http, kafka, memcached, mongodb, mqtt, mysql, nats, postgresql or redis`,
 		},
 		"wrong type": {
 			`limits: {queue_size: many}`,

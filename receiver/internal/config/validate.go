@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/dbconv"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/httpconv"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/route"
@@ -31,6 +32,16 @@ func (c *Config) Validate() error {
 	p = append(p, discoveryErr, httpErr, routesErr, samplerErr)
 	for i, way := range c.ContextPropagation.Inject {
 		enum(&p, fmt.Sprintf("context_propagation.inject[%d]", i), way, InjectTCPOption, InjectHTTPHeader)
+	}
+	databases := []struct {
+		key string
+		d   *Database
+	}{
+		{"postgresql", &c.Protocols.PostgreSQL}, {"mysql", &c.Protocols.MySQL}, {"redis", &c.Protocols.Redis},
+		{"memcached", &c.Protocols.Memcached}, {"mongodb", &c.Protocols.MongoDB}, {"cassandra", &c.Protocols.Cassandra},
+	}
+	for _, d := range databases {
+		enum(&p, "protocols."+d.key+".query_text", d.d.QueryText, QueryTextSanitized, QueryTextNone, QueryTextRaw)
 	}
 	enum(&p, "metrics.temporality", c.Metrics.Temporality, Cumulative, Delta)
 	enum(&p, "metrics.histogram", c.Metrics.Histogram, HistogramExplicit, HistogramExponential)
@@ -113,6 +124,18 @@ func (h *HTTP) Compile(routes *route.Matcher, kernel bool) (*httpconv.Settings, 
 		KernelMetrics:          kernel,
 		Routes:                 routes,
 	})
+}
+
+// Compile makes the settings of the database conventions.
+func (d *Database) Compile(kernel bool) *dbconv.Settings {
+	s := &dbconv.Settings{Kernel: kernel}
+	switch d.QueryText {
+	case QueryTextNone:
+		s.QueryText = dbconv.TextNone
+	case QueryTextRaw:
+		s.QueryText = dbconv.TextRaw
+	}
+	return s
 }
 
 func (l *Limits) validate(p *problems, path string) {

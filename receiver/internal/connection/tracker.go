@@ -176,7 +176,7 @@ func (t *Tracker) Segment(id, offset uint64, s *protocol.Segment) {
 		t.recent[id%uint64(len(t.recent))] = c
 	}
 	dir := s.Dir
-	s.Lost = 0
+	s.Lost, s.Offset = 0, offset
 	switch {
 	case c.seen[dir]:
 		if offset > c.next[dir] {
@@ -262,7 +262,7 @@ func (t *Tracker) End(id uint64, e protocol.End) {
 func (t *Tracker) Gone(id, received, time uint64, cause exchange.Failure) {
 	c := t.conns[id]
 	if c != nil && c.state == parsing && c.seen[protocol.Received] && received > c.next[protocol.Received] {
-		s := protocol.Segment{Dir: protocol.Received, Time: time, First: time, Lost: received - c.next[protocol.Received]}
+		s := protocol.Segment{Dir: protocol.Received, Time: time, First: time, Offset: received, Lost: received - c.next[protocol.Received]}
 		t.stats.LostBytes += s.Lost
 		t.parse(c, &s)
 	}

@@ -18,6 +18,8 @@ type ping struct{ parsers []*pingParser }
 
 func (*ping) Name() string { return "ping" }
 
+func (*ping) Describe() protocol.Description { return protocol.Description{} }
+
 func (*ping) Detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction) {
 	undecided := false
 	for _, d := range []protocol.Direction{protocol.Received, protocol.Sent} {

@@ -4,24 +4,60 @@ package engine
 
 import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/config"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/messagingconv"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/amqp"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/cassandra"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/fastcgi"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/http1"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/http2"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/kafka"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/memcached"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/mongodb"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/mqtt"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/mysql"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/nats"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/postgresql"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/redis"
 )
 
 // protocols is the registry: every protocol that is switched on, in the order
 // detectors are asked.
 func protocols(c *config.Config) ([]protocol.Protocol, error) {
+	routes, err := c.Routes.Compile()
+	if err != nil {
+		return nil, err
+	}
+	kernel := c.Metrics.Kernel
+	http, err := c.Protocols.HTTP.Compile(routes, kernel)
+	if err != nil {
+		return nil, err
+	}
+	messaging := &messagingconv.Settings{Kernel: kernel}
+	p := &c.Protocols
+	registry := []struct {
+		enabled  bool
+		protocol protocol.Protocol
+	}{
+		{p.HTTP.Enabled, http1.New(http1.Options{Settings: http})},
+		{p.HTTP.Enabled || p.GRPC.Enabled, http2.New(http2.Options{Settings: http, HTTP: p.HTTP.Enabled, GRPC: p.GRPC.Enabled})},
+		{p.PostgreSQL.Enabled, postgresql.New(postgresql.Options{Settings: p.PostgreSQL.Compile(kernel)})},
+		{p.MySQL.Enabled, mysql.New(mysql.Options{Settings: p.MySQL.Compile(kernel)})},
+		{p.Redis.Enabled, redis.New(redis.Options{Settings: p.Redis.Compile(kernel)})},
+		{p.MongoDB.Enabled, mongodb.New(mongodb.Options{Settings: p.MongoDB.Compile(kernel)})},
+		{p.Kafka.Enabled, kafka.New(kafka.Options{Settings: messaging})},
+		{p.Cassandra.Enabled, cassandra.New(cassandra.Options{Settings: p.Cassandra.Compile(kernel)})},
+		{p.AMQP.Enabled, amqp.New(amqp.Options{Settings: messaging})},
+		{p.NATS.Enabled, nats.New(nats.Options{Settings: messaging})},
+		{p.MQTT.Enabled, mqtt.New(mqtt.Options{Settings: messaging})},
+		{p.FastCGI.Enabled, fastcgi.New(fastcgi.Options{Settings: http})},
+		{p.Memcached.Enabled, memcached.New(memcached.Options{Settings: p.Memcached.Compile(kernel)})},
+	}
 	var all []protocol.Protocol
-	if c.Protocols.HTTP.Enabled {
-		routes, err := c.Routes.Compile()
-		if err != nil {
-			return nil, err
+	for _, entry := range registry {
+		if entry.enabled {
+			all = append(all, entry.protocol)
 		}
-		settings, err := c.Protocols.HTTP.Compile(routes, c.Metrics.Kernel)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, http1.New(http1.Options{Settings: settings}))
 	}
 	return all, nil
 }

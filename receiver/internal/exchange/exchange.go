@@ -306,10 +306,37 @@ type Detail interface {
 	PutActiveAttributes(x *Exchange, m pcommon.Map)
 }
 
-// Instrument is one histogram a protocol records into.
+// Link is another span that an exchange has to do with, which is not its parent.
+type Link struct {
+	TraceID pcommon.TraceID
+	SpanID  pcommon.SpanID
+	Flags   byte
+	State   string
+}
+
+// Linker is a Detail that knows of such spans: those whose contexts came with the
+// messages of a batch.
+type Linker interface {
+	Links(x *Exchange) []Link
+}
+
+// InstrumentKind says what becomes of the values an instrument is given.
+type InstrumentKind uint8
+
+const (
+	// Histogram: their distribution.
+	Histogram InstrumentKind = iota
+	// Counter: their sum, which only grows.
+	Counter
+	// Gauged: the last one.
+	Gauged
+)
+
+// Instrument is what a protocol records values into.
 type Instrument struct {
 	Name, Description, Unit string
-	// Bounds are explicit bucket upper bounds, in Unit.
+	Kind                    InstrumentKind
+	// Bounds are explicit bucket upper bounds of a histogram, in Unit.
 	Bounds []float64
 }
 
@@ -317,14 +344,15 @@ type Instrument struct {
 type Protocol struct {
 	// Name is the key under protocols: in the configuration, e.g. "http".
 	Name string
-	// Server and Client list histograms; index 0 is the duration.
+	// Server and Client list what is recorded at the end of an exchange; index 0 is
+	// the duration, a histogram.
 	Server, Client []Instrument
 	// Active is the in-flight up-down counter of servers; an empty Name
 	// means there is none.
 	Active Instrument
 }
 
-// Instruments returns the histograms for a role.
+// Instruments returns those for a role.
 func (p *Protocol) Instruments(r Role) []Instrument {
 	if r == RoleClient {
 		return p.Client

@@ -35,16 +35,16 @@ const (
 var waitBounds = []float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
 
 var (
-	rttHistogram        = Instrument{RTT, "Smoothed TCP round trip time at the end of requests.", "s", waitBounds}
-	retransmitHistogram = Instrument{Retransmits, "Packets sent again during requests.", "{packet}", []float64{0, 1, 2, 3, 5, 10, 25, 100}}
+	rttHistogram        = Instrument{RTT, "Smoothed TCP round trip time at the end of requests.", "s", Histogram, waitBounds}
+	retransmitHistogram = Instrument{Retransmits, "Packets sent again during requests.", "{packet}", Histogram, []float64{0, 1, 2, 3, 5, 10, 25, 100}}
 )
 
 // kernelInstruments are by role.
 var kernelInstruments = map[Role][]Instrument{
 	RoleServer: {
-		{QueueTime, "Time that requests waited in the socket until the server read them.", "s", waitBounds},
-		{ThreadCPU, "CPU time of the serving thread from request to response.", "s", waitBounds},
-		{RunQueue, "Time that the serving thread waited for a CPU from request to response.", "s", waitBounds},
+		{QueueTime, "Time that requests waited in the socket until the server read them.", "s", Histogram, waitBounds},
+		{ThreadCPU, "CPU time of the serving thread from request to response.", "s", Histogram, waitBounds},
+		{RunQueue, "Time that the serving thread waited for a CPU from request to response.", "s", Histogram, waitBounds},
 		rttHistogram, retransmitHistogram,
 	},
 	RoleClient: {rttHistogram, retransmitHistogram},

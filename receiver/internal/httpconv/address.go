@@ -100,7 +100,7 @@ func (d *Detail) server(x *exchange.Exchange) (address string, port int) {
 	c := x.Connection
 	unix := c != nil && c.Transport == exchange.TransportUnix
 	if address == "" {
-		return socketAddress(c, x.Role == exchange.RoleServer)
+		return c.Address(x.Role == exchange.RoleServer)
 	}
 	if unix && len(address) > 3 && strings.EqualFold(address[:3], "%2f") {
 		// A socket's path in place of a host name, as some clients do.
@@ -122,30 +122,6 @@ func defaultPort(scheme string) int {
 		return 443
 	}
 	return 0
-}
-
-// socketAddress is the local or the peer's end of a socket; "" if unnamed.
-// Of a unix socket only the server's end has a name.
-func socketAddress(c *exchange.Connection, local bool) (address string, port int) {
-	if c == nil {
-		return "", 0
-	}
-	if c.Transport == exchange.TransportUnix {
-		if local == (c.Role == exchange.RoleServer) {
-			return strings.ToValidUTF8(c.Path, "\uFFFD"), 0
-		}
-		return "", 0
-	}
-	if local {
-		if !c.Local.IsValid() {
-			return "", 0
-		}
-		return c.LocalAddress(), int(c.Local.Port())
-	}
-	if !c.Peer.IsValid() {
-		return "", 0
-	}
-	return c.PeerAddress(), int(c.Peer.Port())
 }
 
 // fullURL is url.full: scheme, host as named in the request (or the peer's
@@ -205,7 +181,7 @@ func appendAuthority(b, authority []byte) []byte {
 // socket's path is percent-encoded, below http+unix, as its users write it. A
 // socket without a name adds nothing: the URL stays a relative one.
 func (d *Detail) appendPeer(b []byte, x *exchange.Exchange, scheme string) []byte {
-	address, port := socketAddress(x.Connection, x.Role == exchange.RoleServer)
+	address, port := x.ServerAddress()
 	switch {
 	case address == "":
 		return b

@@ -48,7 +48,7 @@ func (d *Detail) PutSpanAttributes(x *exchange.Exchange, m pcommon.Map) {
 	errorType := d.errorType(x)
 	other := r.method == methodOther
 	address, port := d.server(x)
-	peer, peerPort := socketAddress(x.Connection, false)
+	peer, peerPort := x.Connection.Address(false)
 	version := d.Version.String()
 	unix := x.Connection != nil && x.Connection.Transport == exchange.TransportUnix
 

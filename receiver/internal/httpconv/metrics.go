@@ -50,11 +50,7 @@ func (d *Detail) Protocol() *exchange.Protocol {
 
 // Measure implements exchange.Detail.
 func (d *Detail) Measure(x *exchange.Exchange, values []float64) {
-	var duration uint64
-	if x.End > x.Start {
-		duration = x.End - x.Start
-	}
-	values[0] = float64(duration) / 1e9
+	values[0] = x.Seconds()
 	values[1] = size(d.RequestBody)
 	values[2] = size(d.ResponseBody)
 	if d.Settings.kernel {

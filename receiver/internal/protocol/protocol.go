@@ -43,6 +43,9 @@ type Segment struct {
 	// Lost is the number of bytes that passed in this direction between the
 	// previous segment and this one without being seen at all.
 	Lost uint64
+	// Offset of the first byte in the direction's stream. Where the connection is
+	// older than we are, that begins where we came.
+	Offset uint64
 	// Len is the number of bytes moved. Data is the prefix of them that was
 	// copied (len(Data) <= Len; it may be empty), Tail the last few bytes (at
 	// most 8), only present when len(Data) < Len and the end was readable.
@@ -152,11 +155,42 @@ type Host struct {
 type Protocol interface {
 	// Name is the key under protocols: in the configuration.
 	Name() string
+	// Describe says what the documentation tells of the protocol.
+	Describe() Description
 	// Detect judges the evidence. It must be cheap: it runs for every new
 	// connection of every selected process.
 	Detect(e *Evidence) (Verdict, Direction)
 	// New makes a parser; requests travel in direction req.
 	New(h Host, req Direction) Parser
+}
+
+// Description is a protocol's row in the documentation, in Markdown.
+type Description struct {
+	// Title is the protocol's own name, with its versions: "PostgreSQL 3.0 and 3.2".
+	Title string
+	// Sides: what the spans of servers and of clients are; empty if there are none.
+	Server, Client string
+	// Evidence is what the detector accepts a connection for.
+	Evidence string
+	// Capture is how much of the bytes is copied.
+	Capture string
+}
+
+// Identify is the identity of a request that begins in a segment to which the kernel
+// gave id; of that, Seed is zero if an earlier request of the segment has it. What one
+// call sends was made for the same request.
+func Identify(id exchange.Identity, role exchange.Role) exchange.Identity {
+	if id.Seed != 0 {
+		return id
+	}
+	own := NewIdentity()
+	if role == exchange.RoleClient && id.Parent != 0 {
+		own.Parent, own.Linked, own.Method = id.Parent, id.Linked, id.Method
+		if !id.Method.IsLink() {
+			own.Trace = id.Trace
+		}
+	}
+	return own
 }
 
 // made counts identities made in user space.

@@ -146,6 +146,9 @@ func (b *Builder) Add(x *exchange.Exchange) bool {
 	if !x.Context.LinkSpanID.IsEmpty() {
 		putLink(s, &x.Context)
 	}
+	if l, ok := x.Detail.(exchange.Linker); ok {
+		putLinks(s, l.Links(x))
+	}
 	return true
 }
 

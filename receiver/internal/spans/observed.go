@@ -3,6 +3,8 @@
 package spans
 
 import (
+	"unicode/utf8"
+
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
@@ -15,6 +17,19 @@ func putLink(s ptrace.Span, c *exchange.Context) {
 	l.SetTraceID(c.LinkTraceID)
 	l.SetSpanID(c.LinkSpanID)
 	putMethod(l.Attributes(), c.Method)
+}
+
+// putLinks links to the spans whose contexts came with messages.
+func putLinks(s ptrace.Span, links []exchange.Link) {
+	for i := range links {
+		l := s.Links().AppendEmpty()
+		l.SetTraceID(links[i].TraceID)
+		l.SetSpanID(links[i].SpanID)
+		l.SetFlags(uint32(links[i].Flags) | flagHasIsRemote | flagIsRemote)
+		if utf8.ValidString(links[i].State) {
+			l.TraceState().FromRaw(links[i].State)
+		}
+	}
 }
 
 // putMethod sets the ebpf.parent.method attribute.

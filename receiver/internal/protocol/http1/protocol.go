@@ -58,3 +58,14 @@ func (h *http1) New(host protocol.Host, req protocol.Direction) protocol.Parser 
 	}
 	return p
 }
+
+// Describe implements protocol.Protocol.
+func (*http1) Describe() protocol.Description {
+	return protocol.Description{
+		Title:    "HTTP/1.0 and 1.1",
+		Server:   "`SERVER` per request",
+		Client:   "`CLIENT` per request",
+		Evidence: "a request line; on older connections also a status line in the other direction",
+		Capture:  "heads, and the heads of chunks",
+	}
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mysql
+
+import (
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/dbconv"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
+)
+
+// Options are what the engine gives the parsers of this protocol.
+type Options struct {
+	Settings *dbconv.Settings
+}
+
+type mysql struct {
+	o Options
+}
+
+// New makes the registry entry.
+func New(o Options) protocol.Protocol { return &mysql{o} }
+
+func (*mysql) Name() string { return "mysql" }
+
+// Describe implements protocol.Protocol.
+func (*mysql) Describe() protocol.Description { return protocol.Description{} }
+
+// Detect implements protocol.Protocol.
+func (*mysql) Detect(*protocol.Evidence) (protocol.Verdict, protocol.Direction) {
+	return protocol.Rejected, protocol.Received
+}
+
+// New implements protocol.Protocol.
+func (*mysql) New(protocol.Host, protocol.Direction) protocol.Parser { return nil }
