@@ -53,6 +53,7 @@ type Stream struct {
 	carry   []byte // memory of what is kept from segment to segment
 	carried int    // so many bytes at the position are from earlier segments,
 	older   Origin // the first of which began here
+	joined  []byte // memory of a later piece
 
 	current Origin // of the segment's first byte
 	segment uint64 // the segment's offset
@@ -91,10 +92,13 @@ func (t *Stream) add(gap uint64, b []byte) {
 		t.pieces[0] = piece{gap, b}
 		t.n = 1
 	case gap == 0 && len(t.pieces[t.n-1].bytes) > 0:
-		// Behind what was kept.
-		last := &t.pieces[t.n-1]
-		t.carry = append(append(t.carry[:0], last.bytes...), b...) // append moves: they may overlap
-		last.bytes = t.carry
+		// Behind what was kept, or a tail that leaves nothing out.
+		last, to := &t.pieces[t.n-1], &t.carry
+		if t.n > 1 {
+			to = &t.joined // the first piece is in carry
+		}
+		*to = append(append((*to)[:0], last.bytes...), b...) // append moves: they may overlap
+		last.bytes = *to
 	case len(t.pieces[t.n-1].bytes) == 0:
 		last := &t.pieces[t.n-1]
 		last.gap += gap

@@ -107,7 +107,7 @@ func TestModel(t *testing.T) {
 	for i := range content {
 		content[i] = byte(i*7 + i>>8)
 	}
-	for range 500 {
+	for range 3000 {
 		var s Stream
 		for at := 0; at < 2000; {
 			g := &protocol.Segment{}
