@@ -262,23 +262,25 @@ func (a *Aggregator) admitGauge(f *family, key []byte, x *exchange.Exchange) *ga
 // https://opentelemetry.io/docs/specs/otel/metrics/sdk/#overflow-attribute
 const overflowAttribute = "otel.metric.overflow"
 
-// histograms makes an empty histogram per instrument.
+// histograms makes an empty accumulator per instrument.
 func (a *Aggregator) histograms(instruments []exchange.Instrument) []histogram {
 	hs := make([]histogram, len(instruments))
-	if a.o.Exponential {
-		for i := range hs {
-			hs[i].exponential = newExponential(a.o.MaxSize)
-		}
-		return hs
-	}
 	total := 0
-	for _, in := range instruments {
-		total += len(in.Bounds) + 1
+	for i := range instruments {
+		switch {
+		case instruments[i].Kind != exchange.Histogram:
+		case a.o.Exponential:
+			hs[i].exponential = newExponential(a.o.MaxSize)
+		default:
+			total += len(instruments[i].Bounds) + 1
+		}
 	}
 	buckets := make([]uint64, total)
-	for i, in := range instruments {
-		n := len(in.Bounds) + 1
-		hs[i].buckets, buckets = buckets[:n:n], buckets[n:]
+	for i := range instruments {
+		if total > 0 && instruments[i].Kind == exchange.Histogram {
+			n := len(instruments[i].Bounds) + 1
+			hs[i].buckets, buckets = buckets[:n:n], buckets[n:]
+		}
 	}
 	return hs
 }

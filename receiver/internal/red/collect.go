@@ -178,7 +178,7 @@ func (e *emission) emit(s *snapshot) {
 	}
 	scope := pmetric.NewScopeMetrics()
 	for _, name := range names {
-		e.histogram(scope.Metrics(), sources[name])
+		e.metric(scope.Metrics(), sources[name])
 	}
 	for i, f := range s.families {
 		if f.role == exchange.RoleServer {
@@ -197,8 +197,8 @@ func (e *emission) emit(s *snapshot) {
 	scope.MoveTo(r.ScopeMetrics().AppendEmpty())
 }
 
-// histogram makes a metric of the series that have points.
-func (e *emission) histogram(metrics pmetric.MetricSlice, sources []source) {
+// metric makes a metric of the series that have points.
+func (e *emission) metric(metrics pmetric.MetricSlice, sources []source) {
 	n := 0
 	overflow := &series{overflow: true}
 	var spilled *histogram
@@ -221,22 +221,35 @@ func (e *emission) histogram(metrics pmetric.MetricSlice, sources []source) {
 		spilled = &sum[0]
 		overflow.start = min(overflow.start, s.overflow.start)
 	}
-	if n == 0 && spilled == nil {
+	instrument := &sources[0].family.instruments[sources[0].index]
+	if n == 0 && (spilled == nil || instrument.Kind == exchange.Gauged) {
 		return
 	}
-	instrument := &sources[0].family.instruments[sources[0].index]
 	m := metrics.AppendEmpty()
 	m.SetName(instrument.Name)
 	m.SetDescription(instrument.Description)
 	m.SetUnit(instrument.Unit)
 
 	var point func(s *series, h *histogram)
-	if e.a.o.Exponential {
+	switch {
+	case instrument.Kind == exchange.Counter:
+		data := m.SetEmptySum()
+		data.SetIsMonotonic(true)
+		data.SetAggregationTemporality(e.a.o.Temporality)
+		data.DataPoints().EnsureCapacity(n + count(spilled != nil))
+		point = func(s *series, h *histogram) { e.counterPoint(data.DataPoints().AppendEmpty(), s, h) }
+	case instrument.Kind == exchange.Gauged:
+		// The last of several series' values says nothing.
+		spilled = nil
+		data := m.SetEmptyGauge()
+		data.DataPoints().EnsureCapacity(n)
+		point = func(s *series, h *histogram) { e.gaugePoint(data.DataPoints().AppendEmpty(), s, h) }
+	case e.a.o.Exponential:
 		data := m.SetEmptyExponentialHistogram()
 		data.SetAggregationTemporality(e.a.o.Temporality)
 		data.DataPoints().EnsureCapacity(n + count(spilled != nil))
 		point = func(s *series, h *histogram) { e.exponentialPoint(data.DataPoints().AppendEmpty(), s, h) }
-	} else {
+	default:
 		data := m.SetEmptyHistogram()
 		data.SetAggregationTemporality(e.a.o.Temporality)
 		data.DataPoints().EnsureCapacity(n + count(spilled != nil))
@@ -287,6 +300,19 @@ func (e *emission) point(p pmetric.HistogramDataPoint, s *series, h *histogram, 
 	p.ExplicitBounds().FromRaw(bounds)
 	p.BucketCounts().FromRaw(h.buckets)
 	e.exemplars(p.Exemplars(), h.exemplars)
+}
+
+func (e *emission) counterPoint(p pmetric.NumberDataPoint, s *series, h *histogram) {
+	s.attributes.CopyTo(p.Attributes())
+	p.SetStartTimestamp(e.start(s))
+	p.SetTimestamp(e.now)
+	p.SetIntValue(int64(h.sum))
+}
+
+func (e *emission) gaugePoint(p pmetric.NumberDataPoint, s *series, h *histogram) {
+	s.attributes.CopyTo(p.Attributes())
+	p.SetTimestamp(e.now)
+	p.SetIntValue(int64(h.last))
 }
 
 func (e *emission) exponentialPoint(p pmetric.ExponentialHistogramDataPoint, s *series, h *histogram) {

@@ -7,13 +7,29 @@ import (
 )
 
 // histogram accumulates the values of one series and instrument. It has either
-// explicit buckets or exponential ones.
+// explicit buckets or exponential ones; those of counters and gauges have neither.
 type histogram struct {
 	count         uint64
 	sum, min, max float64
 	buckets       []uint64 // len(bounds)+1, upper bounds inclusive
 	exponential   *exponential
 	exemplars     *exemplars // nil until the first
+	last          float64    // of a gauge,
+	at            uint64     // as of this time: monotonic, ns
+}
+
+// add is record for a counter.
+func (h *histogram) add(v float64) {
+	h.count++
+	h.sum += v
+}
+
+// set is record for a gauge.
+func (h *histogram) set(v float64, at uint64) {
+	h.count++
+	if at >= h.at {
+		h.last, h.at = v, at
+	}
 }
 
 // record adds a value that is neither NaN nor infinite.
@@ -49,6 +65,9 @@ func (h *histogram) merge(o *histogram) {
 	}
 	h.count += o.count
 	h.sum += o.sum
+	if o.at >= h.at {
+		h.last, h.at = o.last, o.at
+	}
 	if h.exponential != nil {
 		h.exponential.merge(o.exponential)
 	}

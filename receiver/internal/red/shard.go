@@ -145,6 +145,14 @@ func (s *Shard) End(x *exchange.Exchange, sampled bool) {
 			continue
 		}
 		h := &e.histograms[i]
+		switch instruments[i].Kind {
+		case exchange.Counter:
+			h.add(v)
+			continue
+		case exchange.Gauged:
+			h.set(v, x.End)
+			continue
+		}
 		h.record(v, instruments[i].Bounds)
 		if sampled && !s.aggregator.o.NoExemplars {
 			if h.exemplars == nil {
