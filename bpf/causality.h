@@ -413,8 +413,21 @@ static __always_inline void context_now(struct task_struct *task, struct runtime
 /*
  * What the two ends of a connection have in common, whatever addresses are
  * translated on the way: both initial sequence numbers; for unix sockets, the
- * server's socket.
+ * server's socket. 0 if it is not known.
  */
+static __always_inline __u64 wire_of(struct conn *c, struct sock *sk)
+{
+	if (c->transport == TRANSPORT_UNIX) {
+		struct unix_sock *u = (struct unix_sock *)sk;
+
+		return c->role == ROLE_SERVER ? (__u64)sk : (__u64)BPF_CORE_READ(u, peer);
+	}
+	if (!c->plain_tcp)
+		return 0;
+	return c->role == ROLE_SERVER ? (__u64)c->isn[DIR_RECEIVED] << 32 | c->isn[DIR_SENT]
+				      : (__u64)c->isn[DIR_SENT] << 32 | c->isn[DIR_RECEIVED];
+}
+
 static __always_inline struct join *join_of(struct scratch *s, struct conn *c, struct sock *sk)
 {
 	struct join *j;
@@ -422,16 +435,9 @@ static __always_inline struct join *join_of(struct scratch *s, struct conn *c, s
 
 	if (!join_same_node)
 		return NULL;
-	if (c->transport == TRANSPORT_UNIX) {
-		struct unix_sock *u = (struct unix_sock *)sk;
-
-		key = c->role == ROLE_SERVER ? (__u64)sk : (__u64)BPF_CORE_READ(u, peer);
-	} else if (c->plain_tcp) {
-		key = c->role == ROLE_SERVER ? (__u64)c->isn[DIR_RECEIVED] << 32 | c->isn[DIR_SENT]
-					     : (__u64)c->isn[DIR_SENT] << 32 | c->isn[DIR_RECEIVED];
-	} else {
+	key = wire_of(c, sk);
+	if (!key)
 		return NULL;
-	}
 	j = bpf_map_lookup_elem(&joins, &key);
 	if (j)
 		return j;

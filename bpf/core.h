@@ -177,6 +177,13 @@ static __always_inline void announce(struct scratch *s, struct conn *c, struct s
 	o->time = now;
 	o->tgid = tgid;
 	bpf_get_current_comm(o->comm, sizeof(o->comm));
+	if (join_same_node) {
+		o->wire = wire_of(c, sk);
+		if (c->plain_tcp) {
+			o->base[0] = c->seq[0] - (__u32)c->offset[0];
+			o->base[1] = c->seq[1] - (__u32)c->offset[1];
+		}
+	}
 	o->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	if (c->transport == TRANSPORT_UNIX) {
 		struct unix_sock *u = (struct unix_sock *)sk;

@@ -103,6 +103,8 @@ struct open_record {
 	__u16 local_port; /* host byte order */
 	__u16 peer_port;
 	__u32 tgid;
+	__u64 wire;    /* the same for both ends of a connection on this node; 0 if not known */
+	__u32 base[2]; /* what to add to offsets so that both ends count alike, modulo 2^32 */
 	char comm[16];
 	__u32 path_len;
 	char path[108]; /* unix: name of the server's end */

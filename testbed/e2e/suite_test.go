@@ -181,6 +181,9 @@ func (s *suite) runAll(o groundtruth.CollectorOptions) {
 	}
 	report := s.settle()
 	s.publish(report)
+	if !s.fake && only == nil {
+		s.checkJoins()
+	}
 	for _, c := range selected {
 		s.t.Run(c.name, func(t *testing.T) {
 			require.NoError(t, failed[c.name], "the workload itself")

@@ -163,6 +163,8 @@ type captureOpenRecord struct {
 	LocalPort uint16
 	PeerPort  uint16
 	Tgid      uint32
+	Wire      uint64
+	Base      [2]uint32
 	Comm      [16]int8
 	PathLen   uint32
 	Path      [108]int8
@@ -403,6 +405,8 @@ type captureScratch struct {
 		LocalPort uint16
 		PeerPort  uint16
 		Tgid      uint32
+		Wire      uint64
+		Base      [2]uint32
 		Comm      [16]int8
 		PathLen   uint32
 		Path      [108]int8

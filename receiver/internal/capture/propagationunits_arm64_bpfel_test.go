@@ -334,6 +334,8 @@ type propagationUnitsScratch struct {
 		LocalPort uint16
 		PeerPort  uint16
 		Tgid      uint32
+		Wire      uint64
+		Base      [2]uint32
 		Comm      [16]int8
 		PathLen   uint32
 		Path      [108]int8

@@ -128,7 +128,11 @@ func (t *Table) Resolve(r *Request) exchange.Context {
 		t.mu.RLock()
 		defer t.mu.RUnlock()
 		if id.Parent == 0 {
-			if own := t.get(id.Seed); own.parent != 0 {
+			own := t.get(id.Seed)
+			if own.parent == 0 && id.Peer != 0 && r.Role != exchange.RoleClient {
+				own = t.get(id.Peer)
+			}
+			if own.parent != 0 {
 				id.Parent, id.Trace = own.parent, own.trace
 				c.Method = exchange.MethodConnection
 			}

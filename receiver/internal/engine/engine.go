@@ -66,6 +66,7 @@ type Engine struct {
 	shards    []*shard
 	ids       causality.IDs
 	contexts  *causality.Table
+	wires     wires
 	examiner  *examiner
 
 	stop    chan struct{} // closed: the upkeep goroutine ends

@@ -160,6 +160,8 @@ func (s *shard) record(b []byte) {
 				Role:      exchange.Role(o.Role),
 				Transport: exchange.Transport(o.Transport),
 				NetNS:     o.Netns,
+				Wire:      s.engine.wires.end(o.Wire, o.Time),
+				Base:      o.Base,
 			},
 			Midstream: o.Midstream(),
 			Time:      o.Time,

@@ -4,6 +4,7 @@ package exchange
 
 import (
 	"net/netip"
+	"sync/atomic"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
@@ -63,8 +64,23 @@ type Connection struct {
 	Path string
 	// NetNS is the inode number of the socket's network namespace.
 	NetNS uint32
+	// Wire is nil if what both ends of a connection have in common is not known.
+	Wire *Wire
+	// Base, by direction (received, sent), is what to add to stream offsets so that
+	// both ends count alike, modulo 2^32.
+	Base [2]uint32
 
 	localAddress, peerAddress string
+}
+
+// Wire is a connection on which both ends are on this node, or may be; they share it.
+type Wire struct {
+	// Key is made in the kernel.
+	Key uint64
+	// Ends is how many have been seen.
+	Ends atomic.Int32
+	// Since is when the first one was, CLOCK_MONOTONIC, ns.
+	Since uint64
 }
 
 // LocalAddress is the text of the local IP address, or the unix path. It is
@@ -171,8 +187,9 @@ type Identity struct {
 	// Parent that of the request it was made for, as Method says. For links
 	// Parent is the linked request and Linked the first one of its trace.
 	Seed, Trace, Parent, Linked uint64
-	// Peer is what the server's end of the connection gave the same request,
-	// where it was faster than the client's.
+	// Peer is what the server's end of the connection gives the same request, as far
+	// as the client's has to tell of it; on the server's end, another name that the
+	// client's may have for it.
 	Peer   uint64
 	Method Method
 }

@@ -9,7 +9,6 @@ package protocol
 
 import (
 	"errors"
-	"sync/atomic"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/intern"
@@ -60,6 +59,10 @@ type Segment struct {
 	Identity exchange.Identity
 	// Measured is as of this segment.
 	Measured exchange.Measured
+	// Wire is the connection's.
+	Wire *exchange.Wire
+	// Position is that of the first byte as both ends of the connection count.
+	Position uint32
 }
 
 // End is the end of one direction of a connection.
@@ -174,31 +177,4 @@ type Description struct {
 	Evidence string
 	// Capture is how much of the bytes is copied.
 	Capture string
-}
-
-// Identify is the identity of a request that begins in a segment to which the kernel
-// gave id; of that, Seed is zero if an earlier request of the segment has it. What one
-// call sends was made for the same request.
-func Identify(id exchange.Identity, role exchange.Role) exchange.Identity {
-	if id.Seed != 0 {
-		return id
-	}
-	own := NewIdentity()
-	if role == exchange.RoleClient && id.Parent != 0 {
-		own.Parent, own.Linked, own.Method = id.Parent, id.Linked, id.Method
-		if !id.Method.IsLink() {
-			own.Trace = id.Trace
-		}
-	}
-	return own
-}
-
-// made counts identities made in user space.
-var made atomic.Uint64
-
-// NewIdentity is for requests the kernel gave none. The kernel counts per CPU,
-// with the CPU's number plus one in the upper 16 bits.
-func NewIdentity() exchange.Identity {
-	seed := 0xffff<<48 | made.Add(1)
-	return exchange.Identity{Seed: seed, Trace: seed}
 }

@@ -151,9 +151,6 @@ func (p *parser) acquire(h *head) *slot {
 	x.PID, x.TID, x.Role = o.pid, o.tid, p.role
 	x.Start, x.End, x.Failure = o.first, 0, exchange.FailureNone
 	x.Identity = o.identity
-	if o.identity.Seed == 0 {
-		x.Identity = protocol.NewIdentity()
-	}
 	x.Measured = exchange.Unmeasured
 	x.Measured.QueueTime = o.queueTime
 	if h.parents > 0 || h.others != nil || x.Remote.Valid {

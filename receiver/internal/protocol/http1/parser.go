@@ -126,6 +126,9 @@ type parser struct {
 	// identityUsed, requests and responses are about the segment at hand.
 	identityUsed        bool
 	requests, responses int
+	// behind is the position, as both ends of the connection count, behind the bytes
+	// at hand.
+	behind uint32
 	// last is the time of the connection's last segment.
 	last uint64
 	// measured is of the response direction's last segment.
@@ -165,6 +168,7 @@ func (p *parser) Segment(s *protocol.Segment) error {
 	}
 	if len(s.Data) > 0 {
 		p.start(st, s)
+		p.behind = s.Position + uint32(len(s.Data))
 		p.feed(st, s.Data, s)
 	}
 	if hole := length - len(s.Data); hole > 0 {
@@ -175,6 +179,7 @@ func (p *parser) Segment(s *protocol.Segment) error {
 		if n := hole - len(tail); n > 0 || len(s.Data) == 0 && st.state == stateSync {
 			p.hole(st, int64(n), s)
 		}
+		p.behind = s.Position + uint32(length)
 		p.feed(st, tail, s)
 	}
 	if st.state == stateEvidence {
@@ -347,7 +352,7 @@ func (p *parser) feedHead(st *stream, b []byte, s *protocol.Segment) []byte {
 			return nil
 		}
 		if st == &p.req {
-			p.begin(s)
+			p.begin(s, p.behind-uint32(len(b)))
 		}
 		n := 0
 		if len(b) <= maxHead || headEnd(b[:maxHead], 0) >= 0 {
@@ -447,19 +452,20 @@ func (h *head) parseAny(request bool, b []byte, cut bool) int {
 	return h.parseResponse(b, cut)
 }
 
-// begin notes where a request starts.
-func (p *parser) begin(s *protocol.Segment) {
+// begin notes where a request starts: at a position as both ends count.
+func (p *parser) begin(s *protocol.Segment, position uint32) {
 	o := &p.origin
 	o.first, o.pid, o.tid = s.First, s.PID, s.TID
 	o.queueTime = s.Measured.QueueTime
 	if p.size == 0 {
 		p.measured = exchange.Unmeasured
 	}
-	o.identity = exchange.Identity{}
-	if !p.identityUsed {
-		o.identity = s.Identity
-		p.identityUsed = true
+	o.identity = s.Identity
+	if p.identityUsed {
+		o.identity.Seed = 0
 	}
+	p.identityUsed = true
+	o.identity = protocol.Identify(o.identity, p.role, s.Wire, position, s.Time)
 	o.turn = p.answered
 	o.quiet = s.First >= p.last+quiet
 	o.pause = s.First >= p.last+pause

@@ -57,6 +57,8 @@ type Stream struct {
 
 	current Origin // of the segment's first byte
 	segment uint64 // the segment's offset
+	wire    *exchange.Wire
+	base    uint32 // what to add to offsets so that both ends count alike
 }
 
 // Feed adds the next segment of the direction. turn says that it begins a turn: the
@@ -67,6 +69,7 @@ func (t *Stream) Feed(s *protocol.Segment, turn bool) {
 		t.offset = s.Offset - s.Lost
 	}
 	t.segment = s.Offset
+	t.wire, t.base = s.Wire, s.Position-uint32(s.Offset)
 	t.current = Origin{First: s.First, Time: s.Time, PID: s.PID, TID: s.TID, Turn: turn, Identity: s.Identity, Measured: s.Measured}
 	t.add(s.Lost, s.Data)
 	missing := max(s.Len-len(s.Data), 0)
@@ -251,7 +254,8 @@ func (t *Stream) Begin(role exchange.Role) Origin {
 	}
 	o := *from
 	o.Offset, o.Turn = t.offset, turn
-	o.Identity = protocol.Identify(from.Identity, role)
+	position := t.base + uint32(t.offset)
+	o.Identity = protocol.Identify(from.Identity, role, t.wire, position, from.Time)
 	from.Identity.Seed = 0
 	return o
 }
