@@ -80,16 +80,35 @@ static __always_inline bool still_selected(struct conn *c, __u32 tgid)
 	return true;
 }
 
+static __always_inline bool conn_number(struct conn *c, struct sock *sk)
+{
+	__u32 zero = 0;
+	__u64 *number;
+
+	c->inode = socket_inode(sk);
+	number = bpf_map_lookup_elem(&numbers, &zero);
+	if (!number)
+		return false;
+	/* Dense over all CPUs, for ids index the policy slots. */
+	c->id = (__sync_fetch_and_add(number, 1) + 1) * cpus + bpf_get_smp_processor_id();
+	/* Processes stay on their CPUs more or less: rings nobody else writes to are faster. */
+	c->ring = bpf_get_smp_processor_id() & ring_mask;
+	return true;
+}
+
 /* Fills the parts of a new connection's state that never change. */
 static __always_inline bool conn_init(struct conn *c, struct sock *sk)
 {
 	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	__u32 proto, zero = 0;
-	__u64 *number;
+	__u32 proto;
 
 	if (family == AF_INET || family == AF_INET6) {
 		/* sk_protocol was a bitfield before v5.6 (bf9765145b85). */
 		proto = BPF_CORE_READ(sk, sk_protocol);
+		if (proto == IPPROTO_UDP && datagrams) {
+			c->transport = TRANSPORT_UDP;
+			return conn_number(c, sk);
+		}
 		if (proto != IPPROTO_TCP && proto != (IPPROTO_MPTCP & 0xffff))
 			return false;
 		c->plain_tcp = proto == IPPROTO_TCP;
@@ -117,15 +136,7 @@ static __always_inline bool conn_init(struct conn *c, struct sock *sk)
 	} else {
 		return false;
 	}
-	c->inode = socket_inode(sk);
-	number = bpf_map_lookup_elem(&numbers, &zero);
-	if (!number)
-		return false;
-	/* Dense over all CPUs, for ids index the policy slots. */
-	c->id = (__sync_fetch_and_add(number, 1) + 1) * cpus + bpf_get_smp_processor_id();
-	/* Processes stay on their CPUs more or less: rings nobody else writes to are faster. */
-	c->ring = bpf_get_smp_processor_id() & ring_mask;
-	return true;
+	return conn_number(c, sk);
 }
 
 /* Where both streams of a connection began, and where they are. */
@@ -370,10 +381,16 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 	}
 	if (!c->last_dir)
 		conn_start(c, sk, dir, len + added, &midstream);
+	turn = c->last_dir != dir + 1;
+	if (c->transport == TRANSPORT_UDP) {
+		/* Every datagram is a message; whoever sends first is a client. */
+		turn = true;
+		if (!c->role)
+			c->role = dir == DIR_SENT ? ROLE_CLIENT : ROLE_SERVER;
+	}
 	if (!c->announced || (p && (p->flags & POLICY_ANNOUNCE)))
 		announce(s, c, sk, now, id >> 32, midstream || c->last_dir);
 
-	turn = c->last_dir != dir + 1;
 	request = turn && c->role != (dir == DIR_SENT ? ROLE_SERVER : ROLE_CLIENT);
 	start = c->offset[dir];
 	first = now;
@@ -448,7 +465,9 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 	s->record.thread_cpu = NOT_MEASURED;
 	s->record.runqueue = NOT_MEASURED;
 	s->ring = c->ring;
-	if (dir == DIR_RECEIVED) {
+	if (c->transport == TRANSPORT_UDP && c->role == ROLE_SERVER) {
+		/* Most of what servers are sent by datagrams is never answered. */
+	} else if (dir == DIR_RECEIVED) {
 		if (c->role == ROLE_SERVER) {
 			if (request)
 				request_arrived(s, c, sk, tp, task, start, len, now);
@@ -485,7 +504,7 @@ static __always_inline void on_end(struct conn *c, int dir, long ret, __u64 id)
 	struct policy *p = policy_get(c);
 	struct scratch *s = scratch_get();
 
-	if (!s || (p && (p->flags & POLICY_IGNORE)))
+	if (!s || (p && (p->flags & POLICY_IGNORE)) || c->transport == TRANSPORT_UDP)
 		return;
 	emit_event(&s->record, c, RECORD_END, dir & 1, ret < 0 ? -ret : 0, id);
 }

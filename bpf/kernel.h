@@ -62,6 +62,7 @@ enum {
 #define AF_INET6 10
 #define SOCK_STREAM 1
 #define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
 #define IPPROTO_MPTCP 262
 
 /* include/net/tcp_states.h */

@@ -23,6 +23,7 @@ const volatile __u64 tick_ns = 4000000;         /* length of a jiffy */
 const volatile __u32 cpus = 1;                  /* possible CPUs */
 const volatile __u32 conn_by_address = 0;       /* state lives in conn_hash (sys_exit backend) */
 const volatile __u32 join_same_node = 1;        /* 0 in tests of what works between nodes only */
+const volatile __u32 datagrams = 0;             /* UDP sockets are watched, too */
 const volatile __u32 units_by_tid = 0;          /* units live in units_hash (injection on older kernels) */
 const volatile __u32 inject = 0;                /* enum injection: what propagation.bpf.c writes */
 

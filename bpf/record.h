@@ -23,6 +23,7 @@ enum role {
 enum transport {
 	TRANSPORT_TCP = 0,
 	TRANSPORT_UNIX = 1,
+	TRANSPORT_UDP = 2,
 };
 
 enum record_kind {

@@ -31,6 +31,8 @@ needs=(
   "puma puma"
   "javac default-jdk-headless"
   "mvn maven"
+  "dnsmasq dnsmasq-base"
+  "dig bind9-dnsutils"
 )
 there() { # command, module or |-separated files
   case "$1" in

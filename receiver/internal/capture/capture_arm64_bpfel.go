@@ -565,6 +565,7 @@ const (
 	captureVarCaptureMax           = "capture_max"
 	captureVarConnByAddress        = "conn_by_address"
 	captureVarCpus                 = "cpus"
+	captureVarDatagrams            = "datagrams"
 	captureVarDefaultAfter         = "default_after"
 	captureVarDefaultSelected      = "default_selected"
 	captureVarDefaultWindow        = "default_window"
@@ -687,6 +688,7 @@ type captureVariableSpecs struct {
 	CaptureMax           *ebpf.VariableSpec `ebpf:"capture_max"`
 	ConnByAddress        *ebpf.VariableSpec `ebpf:"conn_by_address"`
 	Cpus                 *ebpf.VariableSpec `ebpf:"cpus"`
+	Datagrams            *ebpf.VariableSpec `ebpf:"datagrams"`
 	DefaultAfter         *ebpf.VariableSpec `ebpf:"default_after"`
 	DefaultSelected      *ebpf.VariableSpec `ebpf:"default_selected"`
 	DefaultWindow        *ebpf.VariableSpec `ebpf:"default_window"`
@@ -795,6 +797,7 @@ type captureVariables struct {
 	CaptureMax           *ebpf.Variable `ebpf:"capture_max"`
 	ConnByAddress        *ebpf.Variable `ebpf:"conn_by_address"`
 	Cpus                 *ebpf.Variable `ebpf:"cpus"`
+	Datagrams            *ebpf.Variable `ebpf:"datagrams"`
 	DefaultAfter         *ebpf.Variable `ebpf:"default_after"`
 	DefaultSelected      *ebpf.Variable `ebpf:"default_selected"`
 	DefaultWindow        *ebpf.Variable `ebpf:"default_window"`

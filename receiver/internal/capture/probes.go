@@ -34,6 +34,8 @@ type Options struct {
 	After  uint16
 	// MaxPayload bounds what is copied of one call, at most 64 KiB. Bytes.
 	MaxPayload uint32
+	// Datagrams: UDP sockets are watched, too.
+	Datagrams bool
 	// Propagation says which contexts are written into requests that leave.
 	Propagation Propagation
 	// Apart keeps the two ends of a connection from finding each other on this
@@ -117,6 +119,7 @@ func Load(o Options) (*Probes, error) {
 		"tick_ns":          tick(),
 		"conn_by_address":  boolMask(backend == BackendSysExit),
 		"join_same_node":   boolMask(!o.Apart),
+		"datagrams":        boolMask(o.Datagrams),
 	}
 	if err := o.Propagation.size(spec, constants, o); err != nil {
 		p.Close()

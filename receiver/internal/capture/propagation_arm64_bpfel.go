@@ -50,6 +50,7 @@ const (
 	propagationVarCaptureMax         = "capture_max"
 	propagationVarConnByAddress      = "conn_by_address"
 	propagationVarCpus               = "cpus"
+	propagationVarDatagrams          = "datagrams"
 	propagationVarDefaultAfter       = "default_after"
 	propagationVarDefaultSelected    = "default_selected"
 	propagationVarDefaultWindow      = "default_window"
@@ -158,6 +159,7 @@ type propagationVariableSpecs struct {
 	CaptureMax        *ebpf.VariableSpec `ebpf:"capture_max"`
 	ConnByAddress     *ebpf.VariableSpec `ebpf:"conn_by_address"`
 	Cpus              *ebpf.VariableSpec `ebpf:"cpus"`
+	Datagrams         *ebpf.VariableSpec `ebpf:"datagrams"`
 	DefaultAfter      *ebpf.VariableSpec `ebpf:"default_after"`
 	DefaultSelected   *ebpf.VariableSpec `ebpf:"default_selected"`
 	DefaultWindow     *ebpf.VariableSpec `ebpf:"default_window"`
@@ -268,6 +270,7 @@ type propagationVariables struct {
 	CaptureMax        *ebpf.Variable `ebpf:"capture_max"`
 	ConnByAddress     *ebpf.Variable `ebpf:"conn_by_address"`
 	Cpus              *ebpf.Variable `ebpf:"cpus"`
+	Datagrams         *ebpf.Variable `ebpf:"datagrams"`
 	DefaultAfter      *ebpf.Variable `ebpf:"default_after"`
 	DefaultSelected   *ebpf.Variable `ebpf:"default_selected"`
 	DefaultWindow     *ebpf.Variable `ebpf:"default_window"`

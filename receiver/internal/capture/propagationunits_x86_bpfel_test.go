@@ -461,6 +461,7 @@ const (
 	propagationUnitsVarCaptureMax        = "capture_max"
 	propagationUnitsVarConnByAddress     = "conn_by_address"
 	propagationUnitsVarCpus              = "cpus"
+	propagationUnitsVarDatagrams         = "datagrams"
 	propagationUnitsVarDefaultAfter      = "default_after"
 	propagationUnitsVarDefaultSelected   = "default_selected"
 	propagationUnitsVarDefaultWindow     = "default_window"
@@ -570,6 +571,7 @@ type propagationUnitsVariableSpecs struct {
 	CaptureMax        *ebpf.VariableSpec `ebpf:"capture_max"`
 	ConnByAddress     *ebpf.VariableSpec `ebpf:"conn_by_address"`
 	Cpus              *ebpf.VariableSpec `ebpf:"cpus"`
+	Datagrams         *ebpf.VariableSpec `ebpf:"datagrams"`
 	DefaultAfter      *ebpf.VariableSpec `ebpf:"default_after"`
 	DefaultSelected   *ebpf.VariableSpec `ebpf:"default_selected"`
 	DefaultWindow     *ebpf.VariableSpec `ebpf:"default_window"`
@@ -671,6 +673,7 @@ type propagationUnitsVariables struct {
 	CaptureMax        *ebpf.Variable `ebpf:"capture_max"`
 	ConnByAddress     *ebpf.Variable `ebpf:"conn_by_address"`
 	Cpus              *ebpf.Variable `ebpf:"cpus"`
+	Datagrams         *ebpf.Variable `ebpf:"datagrams"`
 	DefaultAfter      *ebpf.Variable `ebpf:"default_after"`
 	DefaultSelected   *ebpf.Variable `ebpf:"default_selected"`
 	DefaultWindow     *ebpf.Variable `ebpf:"default_window"`

@@ -3,6 +3,7 @@
 package connection
 
 import (
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
 )
 
@@ -29,7 +30,7 @@ func (t *Tracker) detect(c *conn, s *protocol.Segment) {
 		c.forgetEvidence()
 		return
 	}
-	e := protocol.Evidence{Role: c.Role, MidStream: c.midstream}
+	e := protocol.Evidence{Role: c.Role, Transport: c.Transport, MidStream: c.midstream}
 	e.Bytes = c.evidence
 	if len(c.evidence[s.Dir]) == 0 {
 		e.Bytes[s.Dir] = s.Data
@@ -41,6 +42,9 @@ func (t *Tracker) detect(c *conn, s *protocol.Segment) {
 
 	open := false
 	for i, p := range t.protocols {
+		if c.Transport == exchange.TransportUDP && !t.datagrams[i] {
+			continue
+		}
 		verdict, requests := p.Detect(&e)
 		switch verdict {
 		case protocol.Accepted:

@@ -65,6 +65,8 @@ const (
 	// peer hung up, and idle ones, are forgotten after so long. ns.
 	endedUnixAge = 30e9
 	idleUnixAge  = 600e9
+	// Nor is that of a UDP socket; those of clients mostly live for one question.
+	idleUDPAge = 30e9
 )
 
 type state uint8
@@ -106,6 +108,7 @@ type pendingSegment struct {
 type Tracker struct {
 	conns     map[uint64]*conn
 	protocols []protocol.Protocol
+	datagrams []bool // by protocol
 	policies  Policies
 	sinks     []counter // by protocol
 	strings   *intern.Table
@@ -125,7 +128,9 @@ func New(protocols []protocol.Protocol, policies Policies, sink exchange.Sink, l
 		max:       max(limit, 1),
 		stats:     Stats{ByProtocol: make([]protocol.Stats, len(protocols))},
 	}
-	for i := range protocols {
+	for i, p := range protocols {
+		_, datagrams := p.(protocol.Datagrams)
+		t.datagrams = append(t.datagrams, datagrams)
 		t.sinks = append(t.sinks, counter{sink, &t.stats.ByProtocol[i]})
 	}
 	return t
@@ -292,13 +297,23 @@ func (t *Tracker) CloseAll() {
 	}
 }
 
-// Sweep forgets connections whose end the kernel does not report.
+// Sweep tells parsers the time, and forgets connections whose end the kernel does not
+// report.
 func (t *Tracker) Sweep(now uint64) {
 	for id, c := range t.conns {
-		if c.Transport != exchange.TransportUnix {
+		if ticker, ok := c.parser.(protocol.Ticker); ok {
+			ticker.Tick(now)
+		}
+		if c.Transport == exchange.TransportTCP {
 			continue
 		}
 		idle := now - min(max(c.lastTime, c.endedTime), now)
+		if c.Transport == exchange.TransportUDP {
+			if idle > idleUDPAge {
+				t.Close(id, now, exchange.FailureNone)
+			}
+			continue
+		}
 		if idle > idleUnixAge || c.endedTime != 0 && idle > endedUnixAge {
 			t.Close(id, now, exchange.FailureNone)
 		}

@@ -106,6 +106,7 @@ func (e *Engine) start() error {
 		Window:          protocol.DefaultWindow.Sent,
 		After:           protocol.DefaultWindow.After,
 		MaxPayload:      uint32(c.Limits.MaxPayload),
+		Datagrams:       c.Protocols.DNS.Enabled,
 		Propagation: capture.Propagation{
 			TCPOption:  slices.Contains(c.ContextPropagation.Inject, config.InjectTCPOption),
 			HTTPHeader: slices.Contains(c.ContextPropagation.Inject, config.InjectHTTPHeader),

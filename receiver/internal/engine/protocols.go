@@ -8,6 +8,7 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/amqp"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/cassandra"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/dns"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/fastcgi"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/http1"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/http2"
@@ -51,6 +52,7 @@ func protocols(c *config.Config) ([]protocol.Protocol, error) {
 		{p.NATS.Enabled, nats.New(nats.Options{Settings: messaging})},
 		{p.MQTT.Enabled, mqtt.New(mqtt.Options{Settings: messaging})},
 		{p.FastCGI.Enabled, fastcgi.New(fastcgi.Options{Settings: http})},
+		{p.DNS.Enabled, dns.New(dns.Options{Kernel: kernel})},
 		{p.Memcached.Enabled, memcached.New(memcached.Options{Settings: p.Memcached.Compile(kernel)})},
 	}
 	var all []protocol.Protocol

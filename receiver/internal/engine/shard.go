@@ -28,7 +28,7 @@ const (
 	maxWait = 50 * time.Millisecond
 	// Finished spans wait at most so long for a batch to fill.
 	flushInterval = 200 * time.Millisecond
-	sweepInterval = 10 * time.Second
+	sweepInterval = 5 * time.Second
 )
 
 // shard is one ring with all that handles its connections: one goroutine, no

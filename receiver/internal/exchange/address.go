@@ -18,7 +18,8 @@ const (
 	AttrTransport     = "network.transport"
 )
 
-// Address is the local or the peer's end of the socket; "" if unnamed. Of a unix
+// Address is the local or the peer's end of the socket; "" if unnamed, as the peer's of
+// a UDP socket that talks with many is. Of a unix
 // socket only the server's end has a name, and no port.
 func (c *Connection) Address(local bool) (address string, port int) {
 	if c == nil {
@@ -31,12 +32,12 @@ func (c *Connection) Address(local bool) (address string, port int) {
 		return "", 0
 	}
 	if local {
-		if !c.Local.IsValid() {
+		if !c.Local.IsValid() || c.Local.Addr().IsUnspecified() {
 			return "", 0
 		}
 		return c.LocalAddress(), int(c.Local.Port())
 	}
-	if !c.Peer.IsValid() {
+	if !c.Peer.IsValid() || c.Peer.Addr().IsUnspecified() {
 		return "", 0
 	}
 	return c.PeerAddress(), int(c.Peer.Port())
@@ -65,8 +66,8 @@ func (x *Exchange) PutAddresses(b *xpdata.MapBuilder) {
 			b.AppendEmpty(AttrPeerPort).SetInt(int64(port))
 		}
 	}
-	if x.Connection != nil && x.Connection.Transport == TransportUnix {
-		b.AppendEmpty(AttrTransport).SetStr("unix")
+	if x.Connection != nil && x.Connection.Transport != TransportTCP {
+		b.AppendEmpty(AttrTransport).SetStr(x.Connection.Transport.String())
 	}
 }
 

@@ -40,11 +40,15 @@ type Transport uint8
 const (
 	TransportTCP Transport = iota
 	TransportUnix
+	TransportUDP
 )
 
 func (t Transport) String() string {
-	if t == TransportUnix {
+	switch t {
+	case TransportUnix:
 		return "unix"
+	case TransportUDP:
+		return "udp"
 	}
 	return "tcp"
 }

@@ -127,7 +127,8 @@ const (
 // Evidence is the beginning of both directions of a connection (or of what was
 // seen of it, where it is older than we are).
 type Evidence struct {
-	Role exchange.Role
+	Role      exchange.Role
+	Transport exchange.Transport
 	// Bytes by direction; may be empty. Truncated to what was copied.
 	Bytes [2][]byte
 	// MidStream: the connection existed before it was seen, so the bytes may
@@ -165,6 +166,20 @@ type Protocol interface {
 	Detect(e *Evidence) (Verdict, Direction)
 	// New makes a parser; requests travel in direction req.
 	New(h Host, req Direction) Parser
+}
+
+// Datagrams is a Protocol that is spoken in datagrams, too: every segment of a UDP socket
+// is one, and the only ones asked about those.
+type Datagrams interface {
+	Protocol
+	Datagrams()
+}
+
+// Ticker is a Parser that is told the time now and then (CLOCK_MONOTONIC, ns), to end
+// what will not be answered any more.
+type Ticker interface {
+	Parser
+	Tick(now uint64)
 }
 
 // Description is a protocol's row in the documentation, in Markdown.
