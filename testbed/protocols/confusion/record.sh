@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# record.sh makes testdata anew: what real clients and servers say to each other. It needs
+# what testbed/install.sh installs, and root. With names as arguments it makes only those.
+set -euo pipefail
+cd "$(dirname "$0")"
+work=$(mktemp -d)
+chmod 755 "$work"
+go build -o "$work/replay" ./replay
+started=()
+cleanup() {
+  for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
+  wait 2>/dev/null || true
+  rm -rf "$work"
+}
+trap cleanup EXIT
+only=" $* "
+
+wanted() { [[ "$only" == "  " || "$only" == *" $1 "* ]]; }
+background() { "$@" >"$work/log" 2>&1 & started+=($!); }
+listening() { # PORT
+  for _ in {1..300}; do
+    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return
+    sleep 0.1
+  done
+  echo "nobody listens on $1" >&2
+  cat "$work/log" >&2
+  exit 1
+}
+proxy=20900
+# through NAME TARGET-PORT COMMAND...: runs the command, in which PORT stands for the proxy's.
+through() {
+  local name=$1 target=$2 pid
+  shift 2
+  proxy=$((proxy + 1))
+  "$work/replay" record "testdata/$name" "127.0.0.1:$proxy" "127.0.0.1:$target" >"$work/proxy" &
+  pid=$!
+  until [[ -s "$work/proxy" ]]; do sleep 0.05; done
+  timeout 20 "${@//PORT/$proxy}" >"$work/client" 2>&1 || { cat "$work/client"; echo "$name: the client failed" >&2; }
+  sleep 0.3
+  kill "$pid" 2>/dev/null || true
+  wait "$pid" 2>/dev/null || true
+  rm -f "$work/proxy"
+  echo "$name: $(wc -l <"testdata/$name") pieces"
+}
+
+if wanted http; then
+  background python3 -m http.server 20801 --bind 127.0.0.1 --protocol HTTP/1.1 --directory .
+  listening 20801
+  through http.tcp 20801 curl -s -o /dev/null http://127.0.0.1:PORT/doc.go -o /dev/null http://127.0.0.1:PORT/none
+fi
+if wanted dns; then
+  background /usr/sbin/dnsmasq --no-daemon --no-resolv --no-hosts --conf-file=/dev/null --port=20802 --listen-address=127.0.0.1 --bind-interfaces --user=root --address=/dns.test/10.1.2.3
+  listening 20802
+  through dns.udp 20802 dig -p PORT @127.0.0.1 one.dns.test
+  through dns.tcp 20802 dig +tcp -p PORT @127.0.0.1 two.dns.test
+fi
+if wanted redis; then
+  background redis-server --port 20803 --bind 127.0.0.1 --save '' --dir "$work"
+  listening 20803
+  through redis.tcp 20803 bash -c 'printf "SET k v\nGET k\nLPUSH l a b c\nLRANGE l 0 -1\nGET l\nINCR n\n" | redis-cli -p PORT'
+  through redis-pipeline.tcp 20803 bash -c 'for i in {1..20}; do printf "SET k$i v\r\nGET k$i\r\n"; done | redis-cli -p PORT --pipe'
+fi
+if wanted memcached; then
+  background memcached -u nobody -l 127.0.0.1 -p 20804
+  listening 20804
+  through memcached.tcp 20804 bash -c 'exec 3<>/dev/tcp/127.0.0.1/PORT; printf "set a 0 0 5\r\nhello\r\n" >&3; read -r -u 3; printf "get a\r\n" >&3; for _ in 1 2 3; do read -r -u 3; done; printf "incr b 1\r\n" >&3; read -r -u 3'
+fi
+if wanted postgresql; then
+  pg=$(ls -d /usr/lib/postgresql/*/bin | tail -1)
+  install -d -o nobody "$work/pg"
+  setpriv --reuid=nobody --clear-groups "$pg/initdb" -D "$work/pg/data" -A trust -U postgres >"$work/log"
+  background setpriv --reuid=nobody --clear-groups "$pg/postgres" -D "$work/pg/data" -p 20805 -k "$work/pg" -c listen_addresses=127.0.0.1
+  listening 20805
+  sleep 1
+  through postgresql.tcp 20805 psql -h 127.0.0.1 -p PORT -U postgres -d postgres -c 'CREATE TABLE t (a int)' -c 'INSERT INTO t VALUES (1),(2)' -c 'SELECT * FROM t' -c 'SELECT * FROM none'
+  "$pg/pgbench" -h 127.0.0.1 -p 20805 -U postgres -i -q postgres >"$work/log" 2>&1
+  through postgresql-prepared.tcp 20805 "$pg/pgbench" -n -h 127.0.0.1 -p PORT -U postgres -M prepared -t 3 postgres
+fi
+if wanted mysql; then
+  install -d -o nobody "$work/my"
+  mariadb-install-db --no-defaults --user=nobody --datadir="$work/my/data" --auth-root-authentication-method=normal >"$work/log" 2>&1
+  background mariadbd --no-defaults --user=nobody --datadir="$work/my/data" --port=20806 --bind-address=127.0.0.1 --socket="$work/my/s" --pid-file="$work/my/p"
+  listening 20806
+  sleep 1
+  through mysql.tcp 20806 mariadb --no-defaults --skip-ssl -h 127.0.0.1 -P PORT -u root -e 'SELECT 1; CREATE DATABASE d; USE d; CREATE TABLE t (a int); INSERT INTO t VALUES (1); SELECT * FROM t; SELECT * FROM none'
+fi
+if wanted nats; then
+  background nats-server -a 127.0.0.1 -p 20807
+  listening 20807
+  through nats.tcp 20807 bash -c 'exec 3<>/dev/tcp/127.0.0.1/PORT; read -r -u 3; printf "CONNECT {\"verbose\":false}\r\nPING\r\n" >&3; read -r -u 3; printf "SUB orders 1\r\nPUB orders 5\r\nhello\r\nPING\r\n" >&3; for _ in 1 2 3; do read -r -u 3; done'
+fi
+if wanted mqtt; then
+  printf 'listener 20808 127.0.0.1\nallow_anonymous true\n' >"$work/mosquitto.conf"
+  background mosquitto -c "$work/mosquitto.conf"
+  listening 20808
+  through mqtt.tcp 20808 python3 - PORT <<'PY'
+import socket, sys, time
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+def exchange(b, n):
+    s.sendall(bytes(b))
+    got = b""
+    while len(got) < n:
+        got += s.recv(n - len(got))
+exchange([0x10, 16, 0, 4, *b"MQTT", 4, 2, 0, 60, 0, 4, *b"conf"], 4)
+exchange([0x82, 8, 0, 1, 0, 3, *b"a/b", 1], 5)
+s.sendall(bytes([0x32, 12, 0, 3, *b"a/b", 0, 2, *b"hello"]))
+time.sleep(0.3)
+s.recv(100)
+exchange([0xC0, 0], 2)
+s.sendall(bytes([0xE0, 0]))
+PY
+fi
+if wanted tls; then
+  openssl req -x509 -newkey rsa:2048 -nodes -keyout "$work/key" -out "$work/cert" -days 30 -subj /CN=x 2>/dev/null
+  background openssl s_server -accept 20809 -key "$work/key" -cert "$work/cert" -www
+  listening 20809
+  through noise-tls.tcp 20809 bash -c 'printf "GET / HTTP/1.0\r\n\r\n" | openssl s_client -connect 127.0.0.1:PORT -quiet -ign_eof'
+fi
+if wanted ssh; then
+  ssh-keygen -q -t ed25519 -N '' -f "$work/host"
+  mkdir -p /run/sshd
+  background /usr/sbin/sshd -D -e -f /dev/null -h "$work/host" -p 20810 -o ListenAddress=127.0.0.1 -o PidFile=none
+  listening 20810
+  through noise-ssh.tcp 20810 bash -c 'ssh -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -p PORT nobody@127.0.0.1 true || true'
+fi
