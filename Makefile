@@ -79,7 +79,7 @@ lint:
 generate:
 	$(GO) generate ./receiver/...
 	$(GO) test ./receiver/internal/config -run='^TestReference$$' -update
-	$(GO) test ./receiver/internal/engine -run='^TestProtocolsTable$$$$' -update
+	$(GO) test ./receiver/internal/engine -run='^TestProtocolsTable$$' -update
 
 checksums = find README.md receiver/documentation.md receiver/generated_* receiver/internal/metadata* \
 	receiver/internal/capture/*_bpfel.* -type f -print0 | sort -z | xargs -0 sha256sum
