@@ -138,9 +138,10 @@ type Process struct {
 	ended  func() // lets the thread go that started it
 }
 
-// Start runs a program as a process of the node.
+// Start runs a program as a process of the node: at once, so that there is nothing
+// else with its number that collectors look at.
 func (n *Node) Start(argv ...string) (*Process, error) {
-	p := &Process{cmd: exec.Command("ip", append([]string{"netns", "exec", n.Name}, argv...)...)}
+	p := &Process{cmd: exec.Command(argv[0], argv[1:]...)}
 	p.cmd.Env = append(os.Environ(), nodeVariable+"="+n.Name, "PYTHONDONTWRITEBYTECODE=1")
 	p.cmd.Stderr = &p.stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -156,8 +157,13 @@ func (n *Node) Start(argv ...string) (*Process, error) {
 	started, ended := make(chan error), make(chan struct{})
 	p.ended = sync.OnceFunc(func() { close(ended) })
 	go func() {
-		runtime.LockOSThread() // Pdeathsig is sent when the thread ends
-		err := p.cmd.Start()
+		// Pdeathsig is sent when the thread ends: with the program. It is in the
+		// other network then, and never unlocked.
+		runtime.LockOSThread()
+		err := n.enter()
+		if err == nil {
+			err = p.cmd.Start()
+		}
 		started <- err
 		if err == nil {
 			<-ended
@@ -193,7 +199,7 @@ func (p *Process) Result() (r Result, err error) {
 	return r, p.wait()
 }
 
-// PID of the program: ip executes it in its place.
+// PID of the program.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 func (p *Process) wait() error {
