@@ -257,6 +257,21 @@ struct {
 	__type(value, struct peer);
 } others SEC(".maps");
 
+/* Where connections are accepted, on whatever address. */
+struct listener_key {
+	__u64 netns;
+	__u32 port;
+	__u32 pad;
+};
+
+/* The processes, by tgid, that have begun to listen since these programs are there. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct listener_key);
+	__type(value, __u32);
+} listeners SEC(".maps");
+
 #define SECOND 1000000000ULL
 
 /* How long nothing is tried with a peer: so long after the first failure, then longer, */
@@ -588,6 +603,30 @@ static __always_inline void on_segment_size(struct bpf_sock_ops *o, struct wire 
 		bpf_reserve_hdr_opt(o, sizeof(struct context_option), 0);
 }
 
+static __always_inline void listener_key_of(struct bpf_sock_ops *o, struct listener_key *key)
+{
+	key->netns = bpf_get_netns_cookie(o);
+	key->port = o->local_port;
+	key->pad = 0;
+}
+
+/*
+ * Shall the listener that a SYN has come to say that the option is understood? All it
+ * takes are four bytes for a peer that asked, and one that is not answered does not
+ * ask again for a minute. So listeners do that whose process has not been looked at
+ * yet, or is not known.
+ */
+static __always_inline bool answers(struct bpf_sock_ops *o)
+{
+	struct listener_key key;
+	__u32 *tgid, *verdict;
+
+	listener_key_of(o, &key);
+	tgid = bpf_map_lookup_elem(&listeners, &key);
+	verdict = tgid ? bpf_map_lookup_elem(&processes, tgid) : NULL;
+	return !verdict || *verdict != PROCESS_IGNORED;
+}
+
 static __always_inline bool peer_understands(struct bpf_sock_ops *o, __u64 flags)
 {
 	struct short_option found = {.kind = TCPOPT_EXP, .len = 4, .exid = bpf_htons(EXID_UNSAMPLED)};
@@ -604,7 +643,7 @@ static __always_inline void on_option_length(struct bpf_sock_ops *o)
 
 	if (!o->is_fullsock) {
 		/* A SYN-ACK. (One that is sent again does not know the SYN any more.) */
-		if ((inject & INJECT_TCP_OPTION) && peer_understands(o, LOAD_HDR_OPT_TCP_SYN))
+		if ((inject & INJECT_TCP_OPTION) && peer_understands(o, LOAD_HDR_OPT_TCP_SYN) && answers(o))
 			bpf_reserve_hdr_opt(o, sizeof(struct short_option), 0);
 		return;
 	}
@@ -822,13 +861,18 @@ static __always_inline void on_listening(struct bpf_sock_ops *o)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct bpf_sock *sk = o->sk;
+	struct listener_key key;
+	__u32 tgid = task->tgid;
 	struct wire *w;
 
-	if (!(inject & INJECT_TCP_OPTION) || !sk || !chosen(task->tgid))
+	/* Most listen before user space has looked at them: see answers. */
+	if (!(inject & INJECT_TCP_OPTION) || !sk || !selected(tgid))
 		return;
 	w = bpf_sk_storage_get(&wires, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!w)
 		return;
+	listener_key_of(o, &key);
+	bpf_map_update_elem(&listeners, &key, &tgid, BPF_ANY);
 	w->flags = WIRE_LISTENER;
 	callbacks_on(o, w, CALLBACK_WRITE_HDR_OPT);
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -16,8 +17,10 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/testbed/groundtruth"
 )
 
-// TestSmoke runs everything for seconds: that it works, not what it says.
-func TestSmoke(t *testing.T) {
+// requirements skips where nothing can be measured, but never in CI. It holds the lock
+// of those that load the machine.
+func requirements(t *testing.T) {
+	t.Helper()
 	missing := t.Skipf
 	if os.Getenv("CI") == "true" {
 		missing = t.Fatalf
@@ -30,9 +33,13 @@ func TestSmoke(t *testing.T) {
 	}
 	f, err := os.OpenFile(filepath.Join(os.TempDir(), "otelcol-ebpf-testbed.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	require.NoError(t, err)
-	defer f.Close()
+	t.Cleanup(func() { f.Close() })
 	require.NoError(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX))
+}
 
+// TestSmoke runs everything for seconds: that it works, not what it says.
+func TestSmoke(t *testing.T) {
+	requirements(t)
 	result, err := run(t.Context(), options{rounds: 1, duration: time.Second, scenarios: "nginx,go,bystander"}, t.Logf)
 	require.NoError(t, err)
 	t.Log("\n" + result.String())
@@ -64,6 +71,28 @@ func TestSmoke(t *testing.T) {
 			assert.NotEmpty(t, s.Programs)
 		}
 	}
+}
+
+// TestInject is the same for what injection costs: contexts have to be written.
+func TestInject(t *testing.T) {
+	requirements(t)
+	result, err := run(t.Context(), options{rounds: 1, duration: time.Second, scenarios: "go", inject: true}, t.Logf)
+	require.NoError(t, err)
+	t.Log("\n" + result.String())
+	compared := 0
+	for _, s := range result.Summary {
+		for _, carrier := range []string{carrierOption, carrierHeader} {
+			if !slices.Contains(carriers[s.Mode], carrier) {
+				assert.True(t, s.Mode == statsRun || s.Contexts[carrier] == 0, "%s of mode %s", carrier, s.Mode)
+				continue
+			}
+			assert.InEpsilon(t, s.Requests, s.Contexts[carrier], 0.1, "%s of mode %s", carrier, s.Mode)
+		}
+		if s.InjectRatio > 0 {
+			compared++
+		}
+	}
+	assert.Equal(t, 3, compared)
 }
 
 func TestMedian(t *testing.T) {

@@ -5,7 +5,10 @@
 // sink, with one that samples a tenth, and with one whose pipeline ends nowhere.
 // It needs root. The order of the modes changes from round to round.
 //
-//	go run ./testbed/bench [-rounds 3] [-duration 4s] [-json FILE]
+// With -inject it measures instead what writing contexts into requests costs: with a
+// pipeline that ends nowhere each, without injection, by either carrier, and by both.
+//
+//	go run ./testbed/bench [-rounds 3] [-duration 4s] [-inject] [-json FILE]
 package main
 
 import (
@@ -26,6 +29,7 @@ type options struct {
 	hooks       string
 	compression string
 	scenarios   string
+	inject      bool
 	json        string
 }
 
@@ -36,8 +40,12 @@ func main() {
 	flag.StringVar(&o.hooks, "hooks", "", "capture backend: sock, sys_exit; empty is automatic")
 	flag.StringVar(&o.compression, "compression", "none", "of the exporter: gzip, zstd, none (the sink is on this machine)")
 	flag.StringVar(&o.scenarios, "scenarios", "nginx,go,bystander", "which to run")
+	flag.BoolVar(&o.inject, "inject", false, "measure context injection, on nginx and go")
 	flag.StringVar(&o.json, "json", "", "file for the results as JSON")
 	flag.Parse()
+	if o.inject && !flagGiven("scenarios") {
+		o.scenarios = "nginx,go"
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	result, err := run(ctx, o, func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) })
@@ -66,8 +74,48 @@ const (
 	export   mode = "export"   // every span over OTLP/gRPC to a local sink
 	sampled  mode = "sampled"  // parentbased_traceidratio 0.1, exported the same way
 	receiver mode = "receiver" // every span built, then dropped by the pipeline's end
-	statsRun mode = "stats"    // like receiver, with the kernel's BPF statistics on
+	statsRun mode = "stats"    // like the last mode, with the kernel's BPF statistics on
+
+	// Like receiver, with context_propagation.inject.
+	injectOption mode = "option"
+	injectHeader mode = "header"
+	injectBoth   mode = "both"
 )
+
+// carriers are the values of context_propagation.inject in a mode.
+var carriers = map[mode][]string{
+	injectOption: {carrierOption},
+	injectHeader: {carrierHeader},
+	injectBoth:   {carrierOption, carrierHeader},
+}
+
+const (
+	carrierOption = "tcp_option"
+	carrierHeader = "http_header"
+)
+
+// modes of the rounds, in the order of the report.
+func (o *options) modes() []mode {
+	if o.inject {
+		return []mode{off, receiver, injectOption, injectHeader, injectBoth}
+	}
+	return []mode{off, export, sampled, receiver}
+}
+
+// settings is the part of the receiver's configuration that makes a mode.
+func (o *options) settings(m mode) string {
+	if m == statsRun && o.inject {
+		m = injectBoth
+	}
+	switch {
+	case m == sampled:
+		return "sampler: {name: parentbased_traceidratio, arg: \"0.1\"}\n"
+	case len(carriers[m]) > 0:
+		return "context_propagation: {inject: [" + strings.Join(carriers[m], ", ") + "]}\n"
+	default:
+		return ""
+	}
+}
 
 // run does all rounds and a last pass with BPF statistics.
 func run(ctx context.Context, o options, progress func(string, ...any)) (*Result, error) {
@@ -82,7 +130,7 @@ func run(ctx context.Context, o options, progress func(string, ...any)) (*Result
 	}
 	defer b.close()
 	result := &Result{Rounds: o.rounds, Duration: o.duration.String(), Machine: machine(), Samples: make(map[string]map[mode][]*Sample)}
-	modes := []mode{off, export, sampled, receiver}
+	modes := o.modes()
 	for round := range o.rounds {
 		for i := range modes {
 			m := modes[(i+round)%len(modes)]
@@ -95,8 +143,13 @@ func run(ctx context.Context, o options, progress func(string, ...any)) (*Result
 	if err := b.round(ctx, statsRun, result); err != nil {
 		return nil, fmt.Errorf("statistics pass: %w", err)
 	}
-	result.summarise(strings.Split(o.scenarios, ","))
+	result.summarise(strings.Split(o.scenarios, ","), append(modes, statsRun))
 	return result, nil
+}
+
+func flagGiven(name string) (given bool) {
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == name })
+	return given
 }
 
 func machine() string {

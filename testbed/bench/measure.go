@@ -45,13 +45,15 @@ type Sample struct {
 	RSSPeak float64 `json:"rss_peak_mib"`
 	// Spans expected of the requests, exchanges the receiver counted, spans
 	// that came to the sink.
-	SpansExpected int                `json:"spans_expected"`
-	Exchanges     int                `json:"exchanges"`
-	Servers       int                `json:"server_exchanges"`
-	Clients       int                `json:"client_exchanges"`
-	SpansReceived int                `json:"spans_received"`
-	Lost          map[string]float64 `json:"lost,omitempty"`
-	Programs      []*Program         `json:"programs,omitempty"`
+	SpansExpected int `json:"spans_expected"`
+	Exchanges     int `json:"exchanges"`
+	Servers       int `json:"server_exchanges"`
+	Clients       int `json:"client_exchanges"`
+	SpansReceived int `json:"spans_received"`
+	// Contexts written, by carrier.
+	Contexts map[string]float64 `json:"contexts,omitempty"`
+	Lost     map[string]float64 `json:"lost,omitempty"`
+	Programs []*Program         `json:"programs,omitempty"`
 }
 
 type cpuTimes struct{ machine, collector, self time.Duration }
@@ -179,6 +181,14 @@ func (b *bench) measure(ctx context.Context, s scenario, c *groundtruth.Collecto
 	sample.Servers = int(sum(now, "receiver_ebpf_exchanges", `role="server"`) - sum(telemetry, "receiver_ebpf_exchanges", `role="server"`))
 	sample.Clients = int(sum(now, "receiver_ebpf_exchanges", `role="client"`) - sum(telemetry, "receiver_ebpf_exchanges", `role="client"`))
 	sample.Exchanges = sample.Servers + sample.Clients
+	for _, carrier := range carriers[injectBoth] {
+		if v := contexts(now, carrier) - contexts(telemetry, carrier); v > 0 {
+			if sample.Contexts == nil {
+				sample.Contexts = make(map[string]float64)
+			}
+			sample.Contexts[carrier] = v
+		}
+	}
 	for series, v := range now {
 		if name, _, _ := strings.Cut(series, "{"); strings.Contains(name, "lost") && v > telemetry[series] {
 			if sample.Lost == nil {
@@ -190,6 +200,11 @@ func (b *bench) measure(ctx context.Context, s scenario, c *groundtruth.Collecto
 	return sample, nil
 }
 
+// contexts is how many a collector has written so far.
+func contexts(telemetry map[string]float64, carrier string) float64 {
+	return telemetry[fmt.Sprintf("otelcol_receiver_ebpf_contexts{carrier=%q}", carrier)]
+}
+
 // drained waits until neither exchanges nor spans come any more.
 func drained(ctx context.Context, c *groundtruth.Collector, counter *groundtruth.Counter) error {
 	last, same := "", 0
@@ -199,7 +214,8 @@ func drained(ctx context.Context, c *groundtruth.Collector, counter *groundtruth
 		if err != nil {
 			return fmt.Errorf("collector telemetry: %w", err)
 		}
-		state := fmt.Sprint(sum(telemetry, "receiver_ebpf_exchanges"), counter.Spans())
+		// Not those of clients: this request was one, where this process is selected.
+		state := fmt.Sprint(sum(telemetry, "receiver_ebpf_exchanges", `role="server"`), counter.Spans())
 		if state == last {
 			same++
 		} else {

@@ -43,6 +43,13 @@ type Summary struct {
 	Lost          float64    `json:"lost"`
 	Requests      int        `json:"requests"`
 	Programs      []*Program `json:"programs,omitempty"`
+
+	// Contexts written, by carrier, and what that costs: medians of the ratios of
+	// throughput, and of the CPU time of the machine per request (us) that is
+	// more, of each round to the same round without injection.
+	Contexts    map[string]float64 `json:"contexts,omitempty"`
+	InjectRatio float64            `json:"inject_throughput_ratio,omitempty"`
+	InjectCPU   float64            `json:"inject_extra_machine_cpu_us_per_request,omitempty"`
 }
 
 func (r *Result) add(scenario string, m mode, s *Sample) {
@@ -60,10 +67,10 @@ func medianOf(samples []*Sample, f func(i int, s *Sample) float64) float64 {
 	return median(v)
 }
 
-func (r *Result) summarise(scenarios []string) {
+func (r *Result) summarise(scenarios []string, modes []mode) {
 	for _, name := range scenarios {
 		base := r.Samples[name][off]
-		for _, m := range []mode{off, export, sampled, receiver, statsRun} {
+		for _, m := range modes {
 			samples := r.Samples[name][m]
 			if len(samples) == 0 {
 				continue
@@ -96,10 +103,20 @@ func (r *Result) summarise(scenarios []string) {
 				s.Servers += x.Servers
 				s.Clients += x.Clients
 				s.SpansReceived += x.SpansReceived
+				for carrier, v := range x.Contexts {
+					if s.Contexts == nil {
+						s.Contexts = make(map[string]float64)
+					}
+					s.Contexts[carrier] += v
+				}
 				for _, v := range x.Lost {
 					s.Lost += v
 				}
 				s.Programs = append(s.Programs, x.Programs...)
+			}
+			if without := r.Samples[name][receiver]; len(carriers[m]) > 0 && len(without) == len(samples) {
+				s.InjectRatio = medianOf(samples, func(i int, s *Sample) float64 { return s.PerSec / without[i].PerSec })
+				s.InjectCPU = medianOf(samples, func(i int, s *Sample) float64 { return s.MachineCPU - without[i].MachineCPU })
 			}
 			r.Summary = append(r.Summary, s)
 		}
@@ -119,6 +136,16 @@ func (r *Result) String() string {
 		}
 		fmt.Fprintf(&b, "%-10s %-9s %9.0f %7.3f %+9.1f %+9.1f %10.2f %+10.2f %8.2f %8.1f %9.1f %10d %10d %10d %10d %6.0f\n", s.Scenario, s.Mode, s.PerSec,
 			s.Ratio, s.DeltaP50, s.DeltaP99, s.CollectorCPU, s.ExtraCPU, s.SinkCPU, s.RSS, s.RSSPeak, s.SpansExpected, s.Servers, s.Clients, s.SpansReceived, s.Lost)
+	}
+	if slices.ContainsFunc(r.Summary, func(s *Summary) bool { return s.InjectRatio > 0 }) {
+		fmt.Fprintf(&b, "\ninjection, compared with the same round of mode receiver\n%-10s %-9s %7s %12s %12s %12s\n",
+			"scenario", "mode", "ratio", "extra us/rq", "options/rq", "headers/rq")
+	}
+	for _, s := range r.Summary {
+		if s.InjectRatio > 0 {
+			fmt.Fprintf(&b, "%-10s %-9s %7.3f %+12.2f %12.3f %12.3f\n", s.Scenario, s.Mode, s.InjectRatio, s.InjectCPU,
+				s.Contexts[carrierOption]/float64(s.Requests), s.Contexts[carrierHeader]/float64(s.Requests))
+		}
 	}
 	for _, s := range r.Summary {
 		if len(s.Programs) == 0 || s.Requests == 0 {

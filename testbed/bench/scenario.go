@@ -201,15 +201,23 @@ func (b *bench) round(ctx context.Context, m mode, result *Result) error {
 	o := groundtruth.CollectorOptions{
 		Hooks: b.o.hooks, Compression: b.o.compression, Dir: filepath.Join(b.dir, fmt.Sprintf("collector-%d", b.runs)),
 		BatchTimeout: 200 * time.Millisecond, CollectionInterval: 10 * time.Second,
-		// The loads alone: what else this machine does is not measured.
-		Receiver: fmt.Sprintf("discovery:\n  include:\n    - pids: [%d]\n    - exe: %q\n", b.nginx.Workers[0], filepath.Join(b.dir, "*")),
+		Receiver: b.o.settings(m),
+	}
+	// The loads alone: what else this machine does is not measured. But where
+	// contexts are written, all processes that are new are selected, because load
+	// generators connect at once, before a rule could have selected them.
+	if b.o.inject {
+		others, err := b.others()
+		if err != nil {
+			return err
+		}
+		o.Receiver += fmt.Sprintf("discovery:\n  exclude:\n    - pids: [%s]\n", others)
+	} else {
+		o.Receiver += fmt.Sprintf("discovery:\n  include:\n    - pids: [%d]\n    - exe: %q\n", b.nginx.Workers[0], filepath.Join(b.dir, "*"))
 	}
 	switch m {
-	case export:
+	case export, sampled:
 		o.Endpoint = counter.Endpoint()
-	case sampled:
-		o.Endpoint = counter.Endpoint()
-		o.Receiver += "sampler: {name: parentbased_traceidratio, arg: \"0.1\"}\n"
 	default:
 		o.NowhereExporter = b.nowhere
 	}
@@ -232,7 +240,7 @@ func (b *bench) round(ctx context.Context, m mode, result *Result) error {
 		return err
 	}
 	defer func() { _ = c.Stop() }()
-	if err := b.ready(ctx, c); err != nil {
+	if err := b.ready(ctx, c, slices.Contains(carriers[m], carrierHeader)); err != nil {
 		return err
 	}
 	var programs []*Program
@@ -260,10 +268,30 @@ func (b *bench) round(ctx context.Context, m mode, result *Result) error {
 	return stopped
 }
 
+// others are the processes there are, but for the servers and this one, as a list in
+// YAML. (What this process starts has its verdict until it is judged itself.)
+func (b *bench) others() (string, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return "", err
+	}
+	var pids []string
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err == nil && pid != b.nginx.Workers[0] && pid != b.goServer.PID() && pid != os.Getpid() {
+			pids = append(pids, e.Name())
+		}
+	}
+	return strings.Join(pids, ", "), nil
+}
+
 // ready waits until the collector counts exchanges of its own accord: until a
-// request made to the Go server shows in its telemetry.
-func (b *bench) ready(ctx context.Context, c *groundtruth.Collector) error {
+// request made to the Go server shows in its telemetry. headers: and until several
+// requests on a connection get a header, which is when it is known of a program that
+// its sockets may be treated so.
+func (b *bench) ready(ctx context.Context, c *groundtruth.Collector, headers bool) error {
 	deadline := time.Now().Add(20 * time.Second)
+	written, runs := 0.0, 0
 	url := fmt.Sprintf("http://127.0.0.1:%d/ready", b.goServer.Port)
 	for {
 		// A request of a program that is selected, on both ends.
@@ -273,10 +301,14 @@ func (b *bench) ready(ctx context.Context, c *groundtruth.Collector) error {
 		time.Sleep(100 * time.Millisecond)
 		telemetry, err := c.Telemetry(ctx)
 		if err == nil && sum(telemetry, "receiver_ebpf_exchanges") > 0 {
-			return nil
+			now := contexts(telemetry, carrierHeader)
+			if !headers || runs > 0 && now-written > 2 {
+				return nil
+			}
+			written, runs = now, runs+1
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("collector counts no exchanges\n%s", c.Log())
+			return fmt.Errorf("collector counts no exchanges, or writes no headers\n%s", c.Log())
 		}
 	}
 }

@@ -7,11 +7,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Node is a network namespace that stands for a host.
@@ -75,17 +80,68 @@ func (n *Node) Close() { _ = command("ip netns del " + n.Name) }
 // Run runs a command line in the node's network, not as a process of the node.
 func (n *Node) Run(line string) error { return command("ip netns exec " + n.Name + " " + line) }
 
+// Filter puts nftables rules into force in the node's network.
+func (n *Node) Filter(rules string) error {
+	nft := exec.Command("ip", "netns", "exec", n.Name, "nft", "-f", "-")
+	nft.Stdin = strings.NewReader(rules)
+	if out, err := nft.CombinedOutput(); err != nil {
+		return fmt.Errorf("nft: %w: %s", err, out)
+	}
+	return nil
+}
+
+// Get sends a request to a server on the node, from a process that is not of any, and
+// returns all that is answered.
+func (n *Node) Get(address, request string) (answer string, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlocked: the thread ends in the other namespace
+		var c net.Conn
+		if err = n.enter(); err != nil {
+			return
+		}
+		if c, err = net.Dial("tcp", address); err != nil {
+			return
+		}
+		defer c.Close()
+		if _, err = io.WriteString(c, request); err != nil {
+			return
+		}
+		var b []byte
+		b, err = io.ReadAll(c)
+		answer = string(b)
+	}()
+	<-done
+	return answer, err
+}
+
+// enter takes the calling thread into the node's network namespace.
+func (n *Node) enter() error {
+	f, err := os.Open("/run/netns/" + n.Name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("enter %s: %w", n.Name, err)
+	}
+	return nil
+}
+
 // Process is a program that runs on a node.
 type Process struct {
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
 	stdout *bufio.Reader
 	stderr strings.Builder
+	ended  func() // lets the thread go that started it
 }
 
-// Start runs a program as a process of the node.
+// Start runs a program as a process of the node: at once, so that there is nothing
+// else with its number that collectors look at.
 func (n *Node) Start(argv ...string) (*Process, error) {
-	p := &Process{cmd: exec.Command("ip", append([]string{"netns", "exec", n.Name}, argv...)...)}
+	p := &Process{cmd: exec.Command(argv[0], argv[1:]...)}
 	p.cmd.Env = append(os.Environ(), nodeVariable+"="+n.Name, "PYTHONDONTWRITEBYTECODE=1")
 	p.cmd.Stderr = &p.stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -98,7 +154,22 @@ func (n *Node) Start(argv ...string) (*Process, error) {
 		return nil, err
 	}
 	p.stdout = bufio.NewReader(out)
-	return p, p.cmd.Start()
+	started, ended := make(chan error), make(chan struct{})
+	p.ended = sync.OnceFunc(func() { close(ended) })
+	go func() {
+		// Pdeathsig is sent when the thread ends: with the program. It is in the
+		// other network then, and never unlocked.
+		runtime.LockOSThread()
+		err := n.enter()
+		if err == nil {
+			err = p.cmd.Start()
+		}
+		started <- err
+		if err == nil {
+			<-ended
+		}
+	}()
+	return p, <-started
 }
 
 // Line is the next one on the process's standard output.
@@ -125,13 +196,21 @@ func (p *Process) Result() (r Result, err error) {
 	if err := json.Unmarshal([]byte(line), &r); err != nil {
 		return r, err
 	}
-	return r, p.cmd.Wait()
+	return r, p.wait()
+}
+
+// PID of the program.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+func (p *Process) wait() error {
+	defer p.ended()
+	return p.cmd.Wait()
 }
 
 // Kill ends the process.
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill()
-	_ = p.cmd.Wait()
+	_ = p.wait()
 }
 
 // Result is what peer prints.

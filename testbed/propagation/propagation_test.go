@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -81,7 +82,7 @@ func newPair(t *testing.T) *pair {
 }
 
 // serve starts the server.
-func (p *pair) serve() {
+func (p *pair) serve() *Process {
 	p.t.Helper()
 	s, err := p.b.Start(p.peer, "server", "0")
 	require.NoError(p.t, err)
@@ -89,31 +90,100 @@ func (p *pair) serve() {
 	line, err := s.Line()
 	require.NoError(p.t, err)
 	p.port = strings.TrimPrefix(line, "listening ")
+	return s
 }
 
-// watch starts a collector for one node.
-func (p *pair) watch(n *Node, receiver string) {
+// watch starts a collector for some nodes.
+func (p *pair) watch(receiver string, nodes ...*Node) {
 	p.t.Helper()
-	var err error
-	p.sink[n], err = groundtruth.NewSink()
+	sink, err := groundtruth.NewSink()
 	require.NoError(p.t, err)
-	p.t.Cleanup(p.sink[n].Close)
-	dir := filepath.Join(p.t.TempDir(), n.Name)
-	require.NoError(p.t, os.MkdirAll(dir, 0o755))
+	p.t.Cleanup(sink.Close)
+	var rules []string
+	for _, n := range nodes {
+		rules = append(rules, fmt.Sprintf(`{environment: {%s: "%s"}}`, nodeVariable, n.Name))
+	}
 	c, err := groundtruth.StartCollector(groundtruth.CollectorOptions{
-		Endpoint: p.sink[n].Endpoint(), Dir: dir, TracesOnly: true,
-		Receiver: fmt.Sprintf(`discovery: {include: [{environment: {%s: "%s"}}]}
+		Endpoint: sink.Endpoint(), Dir: p.t.TempDir(), TracesOnly: true,
+		Receiver: fmt.Sprintf(`discovery: {include: [%s]}
 limits: {ring_buffer_size: 67108864}
-%s`, nodeVariable, n.Name, receiver),
+%s`, strings.Join(rules, ", "), receiver),
 	})
 	require.NoError(p.t, err)
-	p.colls[n] = c
 	p.t.Cleanup(func() {
 		if err := c.Stop(); err != nil {
 			p.t.Error(err)
 		}
 	})
+	for _, n := range nodes {
+		p.sink[n], p.colls[n] = sink, c
+	}
 	require.Eventually(p.t, func() bool { return strings.Contains(c.Log(), "eBPF capture started") }, 20*time.Second, 10*time.Millisecond, "%s", c.Log())
+}
+
+// enum process_verdict of bpf/record.h
+const selected, ignored uint32 = 1, 2
+
+// judged waits until a node's collector has looked at a process.
+func (p *pair) judged(n *Node, process *Process, verdict uint32) {
+	p.t.Helper()
+	processes, err := mapOf(p.colls[n].PID(), "processes")
+	require.NoError(p.t, err)
+	defer processes.Close()
+	require.Eventually(p.t, func() bool {
+		v := uint32(0)
+		return processes.Lookup(uint32(process.PID()), &v) == nil && v == verdict
+	}, 10*time.Second, 5*time.Millisecond)
+}
+
+// known waits until a node's collector has selected a process and found out how its
+// program works: nothing is written into its requests before.
+func (p *pair) known(n *Node, process *Process) {
+	p.t.Helper()
+	p.judged(n, process, selected)
+	runtimes, err := mapOf(p.colls[n].PID(), "runtimes")
+	require.NoError(p.t, err)
+	defer runtimes.Close()
+	works := make([]byte, runtimes.ValueSize())
+	require.Eventually(p.t, func() bool {
+		return runtimes.Lookup(uint32(process.PID()), works) == nil
+	}, 10*time.Second, 5*time.Millisecond)
+}
+
+// mapOf finds a BPF map that a process has open by its name.
+func mapOf(pid int, name string) (*ebpf.Map, error) {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", pid))
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		b, _ := os.ReadFile(file)
+		_, after, found := strings.Cut(string(b), "map_id:\t")
+		if !found {
+			continue
+		}
+		var id ebpf.MapID
+		if _, err := fmt.Sscan(after, &id); err != nil {
+			return nil, err
+		}
+		m, err := ebpf.NewMapFromID(id)
+		if err != nil {
+			continue // closed meanwhile
+		}
+		if info, err := m.Info(); err == nil && info.Name == name {
+			return m, nil
+		}
+		_ = m.Close()
+	}
+	return nil, fmt.Errorf("process %d has no BPF map %s open", pid, name)
+}
+
+// flush ends the collectors: then all spans have come.
+func (p *pair) flush() {
+	p.t.Helper()
+	for _, c := range p.colls {
+		require.NoError(p.t, c.Stop())
+	}
 }
 
 // client is traffic of one kind.
@@ -300,8 +370,8 @@ func TestHops(t *testing.T) {
 	for _, ways := range [][]string{{"tcp_option"}, {"http_header"}, {"tcp_option", "http_header"}} {
 		t.Run(strings.Join(ways, "+"), func(t *testing.T) {
 			p := newPair(t)
-			p.watch(p.a, inject(ways...))
-			p.watch(p.b, inject(ways...))
+			p.watch(inject(ways...), p.a)
+			p.watch(inject(ways...), p.b)
 			p.serve()
 			option := ways[0] == "tcp_option"
 			clients := p.clients()

@@ -728,6 +728,34 @@ func TestInjectOnlyChosen(t *testing.T) {
 	require.NotNil(t, context)
 }
 
+// Who listens before user space has looked at the process answers from the first
+// connection on, until it turns out that the process is not wanted. Who listens when
+// that is known does not.
+func TestInjectListenerNotJudgedYet(t *testing.T) {
+	i := newInjection(t, Options{Hooks: BackendAuto, Apart: true, Propagation: Propagation{TCPOption: true}})
+	process := func(v captureProcessVerdict) {
+		require.NoError(t, i.p.coll.Maps["processes"].Put(uint32(os.Getpid()), uint32(v)))
+	}
+	listen := func(v captureProcessVerdict) net.Listener {
+		process(v)
+		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = l.Close() })
+		process(captureProcessVerdictPROCESS_SELECTED)
+		return l
+	}
+	pending, ignored := listen(captureProcessVerdictPROCESS_PENDING), listen(captureProcessVerdictPROCESS_IGNORED)
+	require.Equal(t, get, wireTo(t, pending).ask(get))
+	i.drain()
+	require.Len(t, i.clients, 1)
+	require.Len(t, i.servers, 1)
+	i.carried(i.clients[0], i.servers[0], 1)
+	require.Zero(t, i.count(carrierOption, "peer"))
+	require.Equal(t, get, wireTo(t, ignored).ask(get))
+	require.EqualValues(t, 1, i.count(carrierOption, ""))
+	require.EqualValues(t, 1, i.count(carrierOption, "peer"))
+}
+
 // Many connections at once, with requests of all sizes.
 func TestInjectMany(t *testing.T) {
 	backends(t, func(t *testing.T, b Backend) {

@@ -349,7 +349,7 @@ func TestScanPieces(t *testing.T) {
 
 // Every combination of what may be written loads, with both backends.
 func TestPropagationLoads(t *testing.T) {
-	needLoop(t)
+	needCgroup(t)
 	backends(t, func(t *testing.T, b Backend) {
 		for _, o := range []Propagation{{TCPOption: true}, {HTTPHeader: true}, {TCPOption: true, HTTPHeader: true}} {
 			p, err := Load(Options{

@@ -24,6 +24,7 @@ const (
 	propagationMapHandoffs           = "handoffs"
 	propagationMapJoins              = "joins"
 	propagationMapLeaving            = "leaving"
+	propagationMapListeners          = "listeners"
 	propagationMapNumbers            = "numbers"
 	propagationMapOthers             = "others"
 	propagationMapPeers              = "peers"
@@ -130,6 +131,7 @@ type propagationMapSpecs struct {
 	Handoffs     *ebpf.MapSpec `ebpf:"handoffs"`
 	Joins        *ebpf.MapSpec `ebpf:"joins"`
 	Leaving      *ebpf.MapSpec `ebpf:"leaving"`
+	Listeners    *ebpf.MapSpec `ebpf:"listeners"`
 	Numbers      *ebpf.MapSpec `ebpf:"numbers"`
 	Others       *ebpf.MapSpec `ebpf:"others"`
 	Peers        *ebpf.MapSpec `ebpf:"peers"`
@@ -208,6 +210,7 @@ type propagationMaps struct {
 	Handoffs     *ebpf.Map `ebpf:"handoffs"`
 	Joins        *ebpf.Map `ebpf:"joins"`
 	Leaving      *ebpf.Map `ebpf:"leaving"`
+	Listeners    *ebpf.Map `ebpf:"listeners"`
 	Numbers      *ebpf.Map `ebpf:"numbers"`
 	Others       *ebpf.Map `ebpf:"others"`
 	Peers        *ebpf.Map `ebpf:"peers"`
@@ -240,6 +243,7 @@ func (m *propagationMaps) Close() error {
 		m.Handoffs,
 		m.Joins,
 		m.Leaving,
+		m.Listeners,
 		m.Numbers,
 		m.Others,
 		m.Peers,
