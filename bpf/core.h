@@ -188,13 +188,8 @@ static __always_inline void announce(struct scratch *s, struct conn *c, struct s
 	o->time = now;
 	o->tgid = tgid;
 	bpf_get_current_comm(o->comm, sizeof(o->comm));
-	if (join_same_node) {
+	if (join_same_node)
 		o->wire = wire_of(c, sk);
-		if (c->plain_tcp) {
-			o->base[0] = c->seq[0] - (__u32)c->offset[0];
-			o->base[1] = c->seq[1] - (__u32)c->offset[1];
-		}
-	}
 	o->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	if (c->transport == TRANSPORT_UNIX) {
 		struct unix_sock *u = (struct unix_sock *)sk;
@@ -349,6 +344,9 @@ static __always_inline __u64 first_sent(struct conn *c, struct tcp_sock *tp, __u
 	return first < now ? first : now;
 }
 
+/* In conn.stale: what a client sent was answered before its call returned. */
+#define OVERTAKEN (1 << 2)
+
 /*
  * A call moved `len` > 0 bytes. `by_sequence`: TCP sequence numbers tell where
  * in the stream they are (so that bytes no hook saw leave a gap of the right
@@ -427,6 +425,20 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 		c->turn_captured = 0;
 		c->last_dir = dir + 1;
 	}
+	/*
+	 * What a client sent may be answered, and the answer read, before its call
+	 * returns. Then the next send begins a request, too.
+	 */
+	if (c->role == ROLE_CLIENT && tp && by_sequence) {
+		if (dir == DIR_RECEIVED) {
+			if (TCP_READ(tp, write_seq) != c->seq[DIR_SENT])
+				c->stale |= OVERTAKEN;
+		} else {
+			if (c->stale & OVERTAKEN)
+				c->last_dir = DIR_RECEIVED + 1;
+			c->stale &= ~OVERTAKEN;
+		}
+	}
 	window = default_window;
 	after = default_after;
 	if (p && !(p->flags & POLICY_IGNORE)) {
@@ -451,6 +463,7 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 	s->record.len = len;
 	s->record.conn = c->id;
 	s->record.offset = start;
+	s->record.position = c->plain_tcp ? c->seq[dir] - len - added : (__u32)start;
 	s->record.time = now;
 	s->record.first_delta = now - first < 0xffffffffULL ? (__u32)(now - first) : 0;
 	s->record.tgid = id >> 32;

@@ -72,7 +72,7 @@ struct conn {
 	__u8 announced; /* the open record is in the ring */
 	__u8 plain_tcp; /* the socket is a tcp_sock (not MPTCP) */
 	__u8 ring;
-	__u8 stale;  /* directions (bits) whose seq was not kept while ignored */
+	__u8 stale;  /* directions (bits) whose seq was not kept while ignored; OVERTAKEN */
 	__u8 waited; /* client, Go: who waited for the write was asked for */
 	/* Progress through a sendmmsg/recvmmsg vector, sock backend only. */
 	__u64 mmsg_vec;

@@ -48,6 +48,7 @@ static __always_inline void flush_part(struct scratch *s, bool last)
 	emit_part(s, s->fill);
 	s->to_report -= part;
 	s->record.offset += part;
+	s->record.position += part;
 	s->record.identity = 0;
 	s->fill = 0;
 }

@@ -88,7 +88,7 @@ struct segment_record {
 	__u32 retransmits; /* packets sent again since the request */
 	__u32 thread_cpu;  /* server, us: CPU time of the thread since the request; NOT_MEASURED */
 	__u32 runqueue;    /* server, us: time the thread waited for a CPU since the request; NOT_MEASURED */
-	__u32 pad;
+	__u32 position;    /* of the first byte, as both ends of the connection count */
 };
 
 struct open_record {
@@ -104,8 +104,7 @@ struct open_record {
 	__u16 local_port; /* host byte order */
 	__u16 peer_port;
 	__u32 tgid;
-	__u64 wire;    /* the same for both ends of a connection on this node; 0 if not known */
-	__u32 base[2]; /* what to add to offsets so that both ends count alike, modulo 2^32 */
+	__u64 wire; /* the same for both ends of a connection on this node; 0 if not known */
 	char comm[16];
 	__u32 path_len;
 	char path[108]; /* unix: name of the server's end */

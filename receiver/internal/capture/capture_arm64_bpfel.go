@@ -164,7 +164,6 @@ type captureOpenRecord struct {
 	PeerPort  uint16
 	Tgid      uint32
 	Wire      uint64
-	Base      [2]uint32
 	Comm      [16]int8
 	PathLen   uint32
 	Path      [108]int8
@@ -214,7 +213,7 @@ type capturePending struct {
 		Retransmits uint32
 		ThreadCpu   uint32
 		Runqueue    uint32
-		Pad         uint32
+		Position    uint32
 	}
 	Want uint32
 	Ring uint32
@@ -388,7 +387,7 @@ type captureScratch struct {
 		Retransmits uint32
 		ThreadCpu   uint32
 		Runqueue    uint32
-		Pad         uint32
+		Position    uint32
 	}
 	Data [12288]uint8
 	Open struct {
@@ -406,7 +405,6 @@ type captureScratch struct {
 		PeerPort  uint16
 		Tgid      uint32
 		Wire      uint64
-		Base      [2]uint32
 		Comm      [16]int8
 		PathLen   uint32
 		Path      [108]int8
@@ -491,7 +489,7 @@ type captureSegmentRecord struct {
 	Retransmits uint32
 	ThreadCpu   uint32
 	Runqueue    uint32
-	Pad         uint32
+	Position    uint32
 }
 
 type captureTracestate struct {

@@ -168,7 +168,7 @@ type propagationUnitsPending struct {
 		Retransmits uint32
 		ThreadCpu   uint32
 		Runqueue    uint32
-		Pad         uint32
+		Position    uint32
 	}
 	Want uint32
 	Ring uint32
@@ -317,7 +317,7 @@ type propagationUnitsScratch struct {
 		Retransmits uint32
 		ThreadCpu   uint32
 		Runqueue    uint32
-		Pad         uint32
+		Position    uint32
 	}
 	Data [12288]uint8
 	Open struct {
@@ -335,7 +335,6 @@ type propagationUnitsScratch struct {
 		PeerPort  uint16
 		Tgid      uint32
 		Wire      uint64
-		Base      [2]uint32
 		Comm      [16]int8
 		PathLen   uint32
 		Path      [108]int8

@@ -182,7 +182,7 @@ func (t *Tracker) Segment(id, offset uint64, s *protocol.Segment) {
 	}
 	dir := s.Dir
 	s.Lost, s.Offset = 0, offset
-	s.Wire, s.Position = c.Wire, c.Base[dir]+uint32(offset)
+	s.Wire = c.Wire
 	switch {
 	case c.seen[dir]:
 		if offset > c.next[dir] {

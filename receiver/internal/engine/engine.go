@@ -202,6 +202,7 @@ func (e *Engine) builder(reader *shard) *spans.Builder {
 	return spans.NewBuilder(spans.Options{
 		Clock: e.clock, Sampler: e.sampler, Version: e.settings.Version, Contexts: e.contexts,
 		Lagging: func(time uint64) bool { return e.lagging(reader, time) },
+		Unread:  func(time uint64) bool { return e.lagging(nil, time) },
 	})
 }
 

@@ -100,7 +100,7 @@ func (s *shard) run() {
 		s.drained.Store(began)
 		now := time.Now()
 		if stopping || now.Sub(flushed) >= flushInterval {
-			s.flush()
+			s.flush(stopping)
 			flushed = now
 		}
 		if now.Sub(swept) >= sweepInterval {
@@ -147,6 +147,7 @@ func (s *shard) record(b []byte) {
 		g.PID, g.TID = r.Tgid, r.Tid
 		g.Identity = r.Causality()
 		g.Measured = r.Measurements()
+		g.Position = r.Position
 		s.copied += uint64(len(data))
 		s.tracker.Segment(r.Conn, r.Offset, g)
 	case capture.KindOpen:
@@ -161,7 +162,6 @@ func (s *shard) record(b []byte) {
 				Transport: exchange.Transport(o.Transport),
 				NetNS:     o.Netns,
 				Wire:      s.engine.wires.end(o.Wire, o.Time),
-				Base:      o.Base,
 			},
 			Midstream: o.Midstream(),
 			Time:      o.Time,
@@ -246,8 +246,8 @@ func (s *shard) End(x *exchange.Exchange) {
 	sampled := false
 	if s.builder != nil {
 		sampled = s.builder.Add(x)
-		if s.builder.Len() >= s.batchSize {
-			s.flush()
+		if s.builder.Fresh() >= s.batchSize {
+			s.flush(false)
 		}
 	}
 	if s.metrics != nil {
@@ -270,10 +270,13 @@ func (s *shard) workload(pid uint32) *workload.Workload {
 	return s.last
 }
 
-// flush hands the finished spans on.
-func (s *shard) flush() {
-	if s.builder != nil && s.builder.Len() > 0 {
-		s.engine.settings.Traces(s.builder.Take())
+// flush hands the finished spans on; all of them, if it is the last time.
+func (s *shard) flush(last bool) {
+	if s.builder == nil || s.builder.Len() == 0 {
+		return
+	}
+	if t := s.builder.Take(last); t.ResourceSpans().Len() > 0 {
+		s.engine.settings.Traces(t)
 	}
 }
 

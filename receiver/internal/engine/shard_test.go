@@ -105,7 +105,7 @@ func TestShardReportsBothEnds(t *testing.T) {
 	for range 5 {
 		x.play(s)
 	}
-	s.flush()
+	s.flush(true)
 	n := 0
 	for _, td := range got {
 		n += td.SpanCount()

@@ -70,9 +70,6 @@ type Connection struct {
 	NetNS uint32
 	// Wire is nil if what both ends of a connection have in common is not known.
 	Wire *Wire
-	// Base, by direction (received, sent), is what to add to stream offsets so that
-	// both ends count alike, modulo 2^32.
-	Base [2]uint32
 
 	localAddress, peerAddress string
 }
@@ -85,6 +82,15 @@ type Wire struct {
 	Ends atomic.Int32
 	// Since is when the first one was, CLOCK_MONOTONIC, ns.
 	Since uint64
+}
+
+// otherEndWithin is how long the other end of a new connection is waited for, ns.
+const otherEndWithin = 500e6
+
+// Shared reports whether the other end is, or may be, on this node, as far as is known at
+// a time (CLOCK_MONOTONIC, ns). A nil Wire is not.
+func (w *Wire) Shared(now uint64) bool {
+	return w != nil && (w.Ends.Load() > 1 || now < w.Since+otherEndWithin)
 }
 
 // LocalAddress is the text of the local IP address, or the unix path. It is

@@ -46,14 +46,11 @@ func Identify(id exchange.Identity, role exchange.Role, wire *exchange.Wire, pos
 			own.Trace = id.Trace
 		}
 	}
-	if wire != nil && (wire.Ends.Load() > 1 || time-wire.Since < otherEndWithin) {
+	if wire.Shared(time) {
 		own.Peer = identityOfServer(wire, position)
 	}
 	return own
 }
-
-// otherEndWithin is how long the other end of a new connection is waited for, ns.
-const otherEndWithin = 500e6
 
 // identityOfServer is the seed of the server's end of a request: the finaliser of
 // MurmurHash3 makes 64 even bits of what is unique to it.

@@ -48,7 +48,13 @@ type Options struct {
 	// Lagging reports whether another reader may still have to read what
 	// happened at a time (CLOCK_MONOTONIC, ns).
 	Lagging func(time uint64) bool
+	// Unread is the same of all readers, this one included.
+	Unread func(time uint64) bool
 }
+
+// late is how long after a server has answered its caller's send may return, and so
+// be reported: the caller may have been preempted in it. ns.
+const late = 10_000_000
 
 // Builder makes batches of spans. It belongs to one goroutine.
 type Builder struct {
@@ -57,8 +63,10 @@ type Builder struct {
 	count  int
 	groups map[*workload.Workload]*group
 	last   *group // of the exchange before, often of the next one too
-	// held are spans of the batch whose context is not settled,
-	held []heldSpan
+	// held are spans of the batch whose context is not settled, carried those of
+	// the batch that were held in the one before, too.
+	held    []heldSpan
+	carried int
 }
 
 // heldSpan is one about which a reader that lags behind may learn more.
@@ -67,6 +75,10 @@ type heldSpan struct {
 	request causality.Request
 	sampler *sampling.Sampler
 	version uint64 // of the table when its context was settled
+	// workload and until are of servers' spans without a caller: what happens until
+	// then (CLOCK_MONOTONIC, ns) may tell who that is.
+	workload *workload.Workload
+	until    uint64
 }
 
 // group is where the spans of one workload go in the current batch.
@@ -85,14 +97,39 @@ func NewBuilder(o Options) *Builder {
 // Len is the number of spans in the current batch.
 func (b *Builder) Len() int { return b.count }
 
-// Take hands over the current batch and begins a new one.
-func (b *Builder) Take() ptrace.Traces {
-	b.settle()
-	t := b.traces
+// Fresh is the number of those that were not in a batch before.
+func (b *Builder) Fresh() int { return b.count - b.carried }
+
+// Take hands over the current batch and begins a new one, to which spans go over of
+// whom more will be known soon; but not from the last one.
+func (b *Builder) Take(last bool) ptrace.Traces {
+	dropped := b.settle()
+	t, held := b.traces, b.held
 	b.traces = ptrace.NewTraces()
+	b.held = b.held[:0]
 	b.count = 0
 	b.last = nil
 	clear(b.groups)
+	for _, h := range held {
+		if last || h.until == 0 || !h.span.ParentSpanID().IsEmpty() || h.span.TraceID().IsEmpty() || !b.o.Unread(h.until) {
+			continue
+		}
+		g := b.group(h.workload)
+		if !g.opened {
+			b.open(g)
+		}
+		s := g.spans.AppendEmpty()
+		h.span.MoveTo(s) // which leaves one without an id
+		h.span = s
+		b.held = append(b.held, h)
+		b.count++
+		dropped = true
+	}
+	b.carried = b.count
+	clear(held[len(b.held):])
+	if dropped {
+		prune(t)
+	}
 	return t
 }
 
@@ -126,7 +163,11 @@ func (b *Builder) Add(x *exchange.Exchange) bool {
 		if !keep {
 			version = ^version // dropped unless something new is learned
 		}
-		b.held = append(b.held, heldSpan{s, causality.Request{Identity: x.Identity, Remote: x.Remote, Role: x.Role}, g.sampler, version})
+		h := heldSpan{span: s, request: causality.Request{Identity: x.Identity, Remote: x.Remote, Role: x.Role}, sampler: g.sampler, version: version}
+		if x.Role == exchange.RoleServer && x.Identity.Parent == 0 {
+			h.workload, h.until = x.Workload, x.End+late
+		}
+		b.held = append(b.held, h)
 	}
 	put(s, &x.Context)
 	if x.Remote.State != "" && x.Remote.Valid && utf8.ValidString(x.Remote.State) {
@@ -165,21 +206,22 @@ func (b *Builder) mayChange(x *exchange.Exchange) bool {
 		return b.o.Contexts.Named() && b.o.Lagging(x.Start)
 	case x.Role == exchange.RoleServer && id.Parent == 0:
 		// Its caller may be here, and have been slower.
-		return b.o.Lagging(x.End)
+		return x.Connection.Wire.Shared(x.End)
 	default:
 		return false
 	}
 }
 
-// settle asks again about the spans that were held, and drops those that turn
-// out to be of traces that are not sampled.
-func (b *Builder) settle() {
-	dropped := false
+// settle asks again about the spans that were held. Those that turn out to be of
+// traces that are not sampled lose their id; it reports whether there are any.
+func (b *Builder) settle() (dropped bool) {
 	for i := range b.held {
 		h := &b.held[i]
-		if h.version == b.o.Contexts.Version() {
+		version := b.o.Contexts.Version()
+		if h.version == version {
 			continue
 		}
+		h.version = version
 		c := b.o.Contexts.Resolve(&h.request)
 		if !h.sampler.Sample(c.TraceID, decision(&c)) {
 			h.span.SetTraceID(pcommon.TraceID{})
@@ -191,12 +233,12 @@ func (b *Builder) settle() {
 			putMethod(h.span.Attributes(), c.Method)
 		}
 	}
-	clear(b.held)
-	b.held = b.held[:0]
-	if !dropped {
-		return
-	}
-	b.traces.ResourceSpans().RemoveIf(func(r ptrace.ResourceSpans) bool {
+	return dropped
+}
+
+// prune takes out spans without an id.
+func prune(t ptrace.Traces) {
+	t.ResourceSpans().RemoveIf(func(r ptrace.ResourceSpans) bool {
 		r.ScopeSpans().RemoveIf(func(s ptrace.ScopeSpans) bool {
 			s.Spans().RemoveIf(func(s ptrace.Span) bool { return s.TraceID().IsEmpty() })
 			return s.Spans().Len() == 0

@@ -79,9 +79,9 @@ func TestSpan(t *testing.T) {
 	b := NewBuilder(Options{Clock: testClock(), Version: "1.2.3"})
 	require.True(t, b.Add(x))
 	require.Equal(t, 1, b.Len())
-	traces := b.Take()
+	traces := b.Take(true)
 	require.Zero(t, b.Len())
-	require.Zero(t, b.Take().SpanCount())
+	require.Zero(t, b.Take(true).SpanCount())
 
 	require.Equal(t, 1, traces.ResourceSpans().Len())
 	r := traces.ResourceSpans().At(0)
@@ -130,7 +130,7 @@ func TestContext(t *testing.T) {
 				x.Remote = exchange.Remote{Valid: valid, State: "vendor=1"}
 				b := NewBuilder(Options{Clock: testClock()})
 				require.True(t, b.Add(x))
-				s := b.Take().ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0)
+				s := b.Take(true).ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0)
 				require.Equal(t, pcommon.TraceID{9}, s.TraceID())
 				require.Equal(t, c.context.ParentID, s.ParentSpanID())
 				require.Equal(t, c.flags, s.Flags())
@@ -147,7 +147,7 @@ func TestObserved(t *testing.T) {
 		x.Role = role
 		b := NewBuilder(Options{Clock: testClock()})
 		require.True(t, b.Add(x))
-		all := b.Take().ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).Attributes().AsRaw()
+		all := b.Take(true).ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).Attributes().AsRaw()
 		for k := range all {
 			if !strings.HasPrefix(k, "ebpf.") {
 				delete(all, k)
@@ -179,7 +179,7 @@ func TestGroupsByWorkload(t *testing.T) {
 			}
 			builder.Add(x)
 		}
-		traces := builder.Take()
+		traces := builder.Take(true)
 		require.Equal(t, 30, traces.SpanCount(), "round %d", round)
 		require.Equal(t, 2, traces.ResourceSpans().Len())
 		for i, want := range []struct {
@@ -215,7 +215,7 @@ func TestSamplersAndSuppression(t *testing.T) {
 	require.False(t, b.Add(x))
 	x.Workload = asked
 	require.False(t, b.Add(x))
-	require.Zero(t, b.Take().ResourceSpans().Len()) // no empty resources
+	require.Zero(t, b.Take(true).ResourceSpans().Len()) // no empty resources
 	x.Context.Decided, x.Context.Sampled = true, true
 	require.True(t, b.Add(x))
 	x.Context.Sampled = false
@@ -262,7 +262,7 @@ func TestSettlesLate(t *testing.T) {
 			b.Add(x)
 			named.Flags = c.flags
 			table.Begin(&exchange.Exchange{Role: exchange.RoleServer, Identity: exchange.Identity{Seed: 2, Trace: 2}, Remote: named})
-			traces := b.Take()
+			traces := b.Take(true)
 			require.Equal(t, c.spans, traces.SpanCount())
 			if c.spans == 1 {
 				s := traces.ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0)
@@ -273,12 +273,59 @@ func TestSettlesLate(t *testing.T) {
 	}
 }
 
+// A server may have answered before its caller's send returned: the caller is found in
+// this batch, in the next one, or not any more once all is read.
+func TestCallerIsLate(t *testing.T) {
+	for name, after := range map[string]int{"in the batch": 0, "in the next one": 1, "never": 2} {
+		t.Run(name, func(t *testing.T) {
+			table := causality.NewTable(causality.NewIDs())
+			unread := true
+			b := NewBuilder(Options{
+				Clock: testClock(), Contexts: table, Lagging: func(uint64) bool { return false }, Unread: func(uint64) bool { return unread },
+			})
+			x, _ := newExchange(t, newWorkload("shop", 1))
+			x.Role = exchange.RoleServer
+			x.Connection.Wire = &exchange.Wire{Key: 1}
+			x.Connection.Wire.Ends.Store(2)
+			x.Identity = exchange.Identity{Seed: 2, Trace: 2}
+			x.Context = table.Resolve(&causality.Request{Identity: x.Identity, Role: x.Role})
+			require.True(t, b.Add(x))
+			caller := &exchange.Exchange{Role: exchange.RoleClient, Identity: exchange.Identity{Seed: 3, Trace: 3, Peer: 2}}
+			if after == 0 {
+				table.Begin(caller)
+			} else {
+				require.Zero(t, b.Take(false).ResourceSpans().Len())
+				require.Equal(t, 1, b.Len())
+				require.Zero(t, b.Fresh())
+				if after == 1 {
+					table.Begin(caller)
+				} else {
+					unread = false
+				}
+			}
+			traces := b.Take(false)
+			require.Zero(t, b.Len())
+			require.Equal(t, 1, traces.SpanCount())
+			s := traces.ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0)
+			require.Equal(t, x.Detail.SpanName(x), s.Name())
+			if after == 2 {
+				require.Equal(t, x.Context.TraceID, s.TraceID())
+				require.True(t, s.ParentSpanID().IsEmpty())
+				return
+			}
+			want := table.Resolve(&causality.Request{Identity: exchange.Identity{Seed: 3, Trace: 3}, Role: exchange.RoleClient})
+			require.Equal(t, want.TraceID, s.TraceID())
+			require.Equal(t, want.SpanID, s.ParentSpanID())
+		})
+	}
+}
+
 func TestTraceStateMustBeText(t *testing.T) {
 	x, _ := newExchange(t, newWorkload("shop", 1))
 	x.Remote = exchange.Remote{Valid: true, Flags: 1, State: "a=\xff"}
 	b := NewBuilder(Options{Clock: testClock()})
 	b.Add(x)
-	require.Empty(t, b.Take().ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).TraceState().AsRaw())
+	require.Empty(t, b.Take(true).ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).TraceState().AsRaw())
 }
 
 func TestEndBeforeStart(t *testing.T) {
@@ -286,7 +333,7 @@ func TestEndBeforeStart(t *testing.T) {
 	x.End = x.Start - 1
 	b := NewBuilder(Options{Clock: testClock()})
 	b.Add(x)
-	s := b.Take().ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0)
+	s := b.Take(true).ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0)
 	require.Equal(t, s.StartTimestamp(), s.EndTimestamp())
 }
 
@@ -375,7 +422,7 @@ func bench(b *testing.B, builder *Builder, x *exchange.Exchange, d *httpconv.Det
 		fill2(d, append(target, "/api/users/"...), user(i))
 		builder.Add(x)
 		if builder.Len() == 512 {
-			builder.Take()
+			builder.Take(true)
 		}
 		i++
 	}
