@@ -32,10 +32,7 @@ type inflater struct {
 	// rest of the content of the packet at hand, which passes unseen with raw.
 	rest int
 	// turn: the content that was returned last begins one.
-	turn bool
-	// identified: the identity of the call was given away.
-	current uint64
-
+	turn   bool
 	zlib   io.ReadCloser
 	source bytes.Reader
 	out    []byte

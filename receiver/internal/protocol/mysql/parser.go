@@ -87,6 +87,10 @@ type parser struct {
 	begun     bool
 	lastDir   protocol.Direction
 	queue     inflight.Queue[slot]
+	// current is the exchange of the command that is being read. turned: bytes of the
+	// client came that begin a turn, and no command yet.
+	current *slot
+	turned  bool
 	// ending: the response is complete when what is discarded has passed.
 	ending bool
 	// sliding: the client sends commands while others are answered. suspected: it
@@ -180,8 +184,10 @@ func (p *parser) read(d *side, s *protocol.Segment, turn bool, next func(*parser
 			return
 		}
 		// Compression begins behind what was read just now.
+		at := d.t.Offset()
+		d.t.Clear()
 		d.z.raw.Feed(s, turn)
-		d.z.raw.Discard(d.t.Offset() - d.z.raw.Offset())
+		d.z.raw.Discard(max(at, d.z.raw.Offset()) - d.z.raw.Offset())
 	} else {
 		d.z.raw.Feed(s, turn)
 	}
@@ -264,7 +270,7 @@ const (
 
 // hold keeps a segment of responses for which there is no command; false if there is.
 func (p *parser) hold(s *protocol.Segment) bool {
-	if p.phase != phaseCommand || p.queue.Len() > 0 || p.resp.lost || p.role != exchange.RoleClient || p.resp.z != nil {
+	if p.phase != phaseCommand || p.queue.Len() > 0 || p.resp.lost || p.req.lost || p.role != exchange.RoleClient || p.resp.z != nil {
 		return false
 	}
 	if p.strayEOF(s) {

@@ -26,6 +26,8 @@ type slot struct {
 	// left are definitions to come; columns are those behind the parameters.
 	left, columns uint64
 	rows          int64
+	// selected: a set of rows is complete.
+	selected bool
 	// results are complete ones; texts is how many statements the text has, 0 if
 	// that is not known.
 	results, texts int64
@@ -46,9 +48,7 @@ func (p *parser) request(s *protocol.Segment, turn bool) {
 		anew.Lost = 0
 		s = &anew
 	}
-	if turn && p.phase == phaseCommand && p.req.t.Ahead() == 0 && len(s.Data) > 3 && s.Lost == 0 {
-		p.turn(s)
-	}
+	p.turned = p.turned || turn
 	p.read(&p.req, s, turn, (*parser).commands)
 }
 
@@ -85,11 +85,14 @@ func fitsSegment(s *protocol.Segment) bool {
 // turn is where the client goes on after a response: a new command proves that the
 // response was complete, unless the client sends commands without waiting.
 func (p *parser) turn(s *protocol.Segment) {
-	if p.req.z == nil && s.Data[3] != 0 {
-		return // a part of a dialogue
-	}
-	if sl := p.queue.Front(); sl != nil && sl.unseen && p.queue.Len() == 1 {
-		p.finish(sl, p.resp.last)
+	p.turned = false
+	if sl := p.queue.Front(); sl != nil && sl.unseen {
+		if p.sliding {
+			p.host.Stats.Unmatched++
+			p.abandonAll()
+		} else {
+			p.finish(sl, p.resp.last)
+		}
 	}
 	if p.resp.lost && (!p.sliding || s.First > p.resp.last+quiet) && p.queue.Len() == 0 {
 		p.resp.lost, p.resp.continued, p.ending = false, false, false
@@ -97,7 +100,7 @@ func (p *parser) turn(s *protocol.Segment) {
 		if p.resp.z != nil {
 			p.resp.z.reset()
 		}
-	} else if p.queue.Len() > 0 && p.queue.Front().place != placeInfile {
+	} else if p.queue.Len() > 0 {
 		p.suspected = true
 	}
 }
@@ -118,12 +121,18 @@ func (p *parser) commands(s *protocol.Segment) {
 		n, sequence := length(head), head[3]
 		if d.continued {
 			d.continued = n == maxPacket
-			if sl := p.queue.Back(); sl != nil && sl.place == placeFirst {
-				sl.sequence = sequence + 1
+			if p.current != nil {
+				p.current.sequence = sequence + 1
 			}
 			t.Discard(uint64(headSize + n))
 			continue
 		}
+		if p.phase == phaseLogin && sequence == 0 {
+			// The end of the login was not seen.
+			p.phase = phaseCommand
+			p.loseResponses()
+		}
+		p.current = nil
 		switch {
 		case p.phase == phaseAnswer:
 			if !p.login(n) {
@@ -133,12 +142,20 @@ func (p *parser) commands(s *protocol.Segment) {
 			// Rounds of authentication.
 		case sequence != 0:
 			sl := p.queue.Front()
+			if sl == nil && p.resp.lost {
+				p.loseRequests() // a part of a dialogue of which the beginning was not seen
+				return
+			}
 			if sl == nil || sl.shape != shapeLogin && sl.place != placeInfile {
 				p.invalid(d)
 				return
 			}
 			sl.sequence = sequence + 1
+			p.current = sl
 		default:
+			if p.turned {
+				p.turn(s)
+			}
 			if !p.command(n) {
 				return
 			}
@@ -301,7 +318,7 @@ func (p *parser) act(code byte, b []byte, short bool) {
 	case comChangeUser:
 		sl.shape, d.Operation = shapeLogin, "CHANGE_USER"
 		sl.changes = true
-		if _, rest, ok := terminated(b); ok && len(rest) > int(rest0(rest)) {
+		if _, rest, ok := terminated(b); ok && len(rest) > 0 && len(rest) > int(rest[0]) {
 			name, _, _ := terminated(rest[1+int(rest[0]):])
 			sl.use = p.host.Strings.String(name)
 		}
@@ -313,13 +330,6 @@ func (p *parser) act(code byte, b []byte, short bool) {
 		sl.shape, d.Operation = shapeOne, names[code]
 	}
 	p.host.Sink.Begin(&sl.x)
-}
-
-func rest0(b []byte) byte {
-	if len(b) == 0 {
-		return 0
-	}
-	return b[0]
 }
 
 // names are db.operation.name of commands that are no texts: as the documentation has
@@ -359,10 +369,11 @@ func (p *parser) acquire() *slot {
 	sl.d.Reset()
 	sl.d.System, sl.d.Namespace = p.system, p.namespace
 	sl.shape, sl.place, sl.sequence = shapeResults, placeFirst, 1
-	sl.open, sl.unseen, sl.changes = false, false, false
+	sl.open, sl.unseen, sl.changes, sl.selected = false, false, false, false
 	sl.left, sl.columns, sl.rows, sl.results, sl.texts = 0, 0, 0, 0, 0
 	sl.prepared, sl.use = nil, ""
 	p.queue.Push(sl)
+	p.current = sl
 	return sl
 }
 
@@ -370,6 +381,9 @@ func (p *parser) acquire() *slot {
 func (p *parser) recycle(sl *slot) {
 	sl.x.InFlight, sl.x.Workload = nil, nil
 	sl.prepared = nil
+	if p.current == sl {
+		p.current = nil
+	}
 	p.queue.Recycle(sl)
 }
 

@@ -90,16 +90,16 @@ func (p *parser) packets(s *protocol.Segment) {
 			t.Discard(uint64(headSize + n))
 			continue
 		}
-		need := headSize + 1
 		sl := p.queue.Front()
-		if sl == nil || sl.place != placeRows && sl.place != placeColumns && sl.place != placeParameters {
-			need = headSize + min(n, maxPrefix)
+		b, status := t.Peek(headSize + min(n, 1))
+		if status == stream.Ready && (sl == nil || !sl.among() || n > 0 && b[headSize] >= headEOF && n != maxPacket) {
+			b, status = t.Peek(headSize + min(n, maxPrefix))
 		}
-		b, status := t.Peek(min(need, headSize+n))
 		if status == stream.More {
 			return
 		}
-		if status == stream.Hole {
+		short := status == stream.Hole
+		if short {
 			b = t.Available()
 		}
 		b = b[headSize:]
@@ -111,15 +111,21 @@ func (p *parser) packets(s *protocol.Segment) {
 			p.greet(b, sequence)
 		case p.phase != phaseCommand:
 			p.loginRound(b)
+		case p.stray != 0 && sequence == p.stray && n == 5 && b[0] == headEOF && (sl == nil || sl.place == placeFirst):
+			p.eof, p.stray = 1, 0
 		case sl == nil:
-			p.unasked(b, n, sequence)
+			p.unasked(b)
 		case sl.sequence != sequence:
 			p.invalid(d)
 			return
 		default:
 			sl.sequence++
 			if !p.packet(sl, b, n) {
-				p.invalid(d)
+				if short {
+					p.loseResponses()
+				} else {
+					p.invalid(d)
+				}
 				return
 			}
 		}
@@ -136,6 +142,12 @@ func (p *parser) packets(s *protocol.Segment) {
 			return
 		}
 	}
+}
+
+// among reports whether the next packet is a row or definition, of which the first
+// byte tells enough.
+func (sl *slot) among() bool {
+	return sl.place == placeRows || sl.place == placeColumns || sl.place == placeParameters
 }
 
 // rows passes over the rows that are copied whole, and counts them; false if there are
@@ -200,11 +212,7 @@ func (p *parser) loginRound(b []byte) {
 
 // unasked is a packet that no command waits for: the notice of a server that closes, or
 // what is left of a response.
-func (p *parser) unasked(b []byte, n int, sequence byte) {
-	if n == 5 && sequence == p.stray && sequence != 0 && b[0] == headEOF {
-		p.eof, p.stray = 1, 0
-		return
-	}
+func (p *parser) unasked(b []byte) {
 	p.host.Stats.Unmatched++
 	if len(b) == 0 || b[0] != headError {
 		p.loseResponses()
@@ -217,7 +225,7 @@ func (p *parser) packet(sl *slot, b []byte, n int) bool {
 	if len(b) == 0 {
 		return false
 	}
-	if b[0] == headError && !(sl.place == placeFirst && sl.shape == shapeOne && n < 3) {
+	if b[0] == headError {
 		return p.failure(sl, b)
 	}
 	switch sl.place {
@@ -256,7 +264,11 @@ func (p *parser) packet(sl *slot, b []byte, n int) bool {
 		sl.place = placeRows
 		if b[0] == headEOF && n == 5 && p.eof != 2 {
 			p.eof = 1
-			if parseEOF5(b)&statusCursorExists != 0 {
+			if len(b) < 5 {
+				return false
+			}
+			if parseEOF(b).status&statusCursorExists != 0 {
+				sl.place = placeFirst
 				p.complete(sl, okay{}) // rows are to be fetched
 			}
 			return true
@@ -271,31 +283,20 @@ func (p *parser) packet(sl *slot, b []byte, n int) bool {
 	return true
 }
 
-// parseEOF5 is the status in an EOF packet, 0 if it was cut.
-func parseEOF5(b []byte) uint16 {
-	if len(b) < 5 {
-		return 0
-	}
-	return parseEOF(b).status
-}
-
 // first reads the first packet of a result.
 func (p *parser) first(sl *slot, b []byte, n int) bool {
 	sl.open = true
 	switch sl.shape {
 	case shapeOne:
-		p.complete(sl, okay{})
-		switch {
-		case b[0] == headOK:
-			if o, ok := parseOK(b); ok && o.tracked {
+		if b[0] == headOK {
+			if o, ok := parseOK(b); ok {
 				p.track(sl, o)
 			}
-			if sl.d.Operation == "RESET_CONNECTION" {
+			if sl.d.Operation == names[comResetConnection] {
 				p.statements.clear()
 			}
-		case b[0] == headEOF && n > 5:
-			return false
 		}
+		p.complete(sl, okay{})
 		return true
 	case shapeLogin:
 		if b[0] == headOK {
@@ -371,25 +372,15 @@ func (p *parser) row(sl *slot, b []byte, n int) bool {
 		}
 		return true
 	}
-	if n > maxPrefix {
-		return false
-	}
-	full, status := p.resp.t.Peek(headSize + n)
-	if status != stream.Ready {
-		// An end, of which the status was not copied: it would say whether more
-		// results follow.
-		if status == stream.More {
-			p.lateEnd(sl)
-		}
-		return status == stream.More
-	}
-	full = full[headSize:]
 	var o okay
 	if n == 5 {
-		o = parseEOF(full)
+		if len(b) < 5 {
+			return false
+		}
+		o = parseEOF(b)
 	} else {
 		ok := false
-		if o, ok = parseOK(full); !ok {
+		if o, ok = parseOK(b); !ok {
 			return false
 		}
 		p.track(sl, o)
@@ -398,17 +389,15 @@ func (p *parser) row(sl *slot, b []byte, n int) bool {
 	return true
 }
 
-// lateEnd: the end of rows is there in part; it is read again when the rest comes.
-func (p *parser) lateEnd(sl *slot) { sl.sequence-- }
-
 // complete is the end of one result: o says whether another one follows.
 func (p *parser) complete(sl *slot, o okay) {
 	sl.results++
+	sl.selected = sl.selected || sl.place == placeRows && sl.shape != shapeFields
 	if o.status&statusMoreResults != 0 {
 		sl.place = placeFirst
 		return
 	}
-	if sl.rows > 0 || sl.place == placeRows && sl.shape != shapeFields {
+	if sl.selected {
 		sl.d.Rows = sl.rows
 	}
 	p.ending = true
@@ -424,18 +413,7 @@ func (p *parser) track(sl *slot, o okay) {
 // failure reads an ERR packet.
 func (p *parser) failure(sl *slot, b []byte) bool {
 	if len(b) < 3 {
-		// Rows and definitions are read one byte deep.
-		full, status := p.resp.t.Peek(headSize + min(length(p.resp.t.Available()), maxPrefix))
-		switch status {
-		case stream.More:
-			p.lateEnd(sl)
-			return true
-		case stream.Hole:
-			full = p.resp.t.Available()
-		}
-		if b = full[headSize:]; len(b) < 3 {
-			return false
-		}
+		return false
 	}
 	sl.open = true
 	code := binary.LittleEndian.Uint16(b[1:])

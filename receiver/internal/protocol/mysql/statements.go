@@ -116,6 +116,10 @@ func (t *statements) acquire() *statement {
 // analyze fills a Detail with what is to be reported of a text.
 func (p *parser) analyze(d *dbconv.Detail, text []byte, short bool) {
 	var q sqltext.Query
+	if short {
+		// Half a word at the end would be taken for another one.
+		text = text[:bytes.LastIndexAny(text, " \t\r\n,();='\"")+1]
+	}
 	if p.settings.QueryText == dbconv.TextSanitized {
 		d.Text, q = sqltext.Analyze(d.Text[:0], text, sqltext.MySQL, p.host.Strings)
 		if q.Parameterized {
