@@ -132,6 +132,9 @@ func (p *parser) Segment(s *protocol.Segment) error {
 		}
 	} else {
 		p.volume(&p.resp, s, turn)
+		if p.queue.Len() == 0 {
+			p.answered()
+		}
 		if p.resp.t.Ahead() == 0 && p.hold(s) {
 			return p.err
 		}
@@ -234,6 +237,9 @@ func (p *parser) loseResponses() {
 	if p.suspected {
 		p.suspected = false
 	}
+	if p.partial() {
+		p.loseRequests() // it may be answered before the rest of it is seen
+	}
 	if sl := p.queue.Front(); p.queue.Len() == 1 && sl.open {
 		sl.d.Rows = -1
 		sl.unseen = true
@@ -241,6 +247,21 @@ func (p *parser) loseResponses() {
 	}
 	p.host.Stats.Unmatched += uint64(p.queue.Len())
 	p.abandonAll()
+}
+
+// answered: the server answers when nothing is in flight. If there is a part of a
+// command, that is what it answers, and the rest of it was lost.
+func (p *parser) answered() {
+	if p.partial() {
+		p.host.Stats.Unmatched++
+		p.loseResponses()
+	}
+}
+
+// partial reports whether a part of a command has come.
+func (p *parser) partial() bool {
+	d := &p.req
+	return p.phase == phaseCommand && p.lastDir != p.direction && (len(d.t.Available()) > 0 || d.z != nil && len(d.z.raw.Available()) > 0)
 }
 
 // invalid counts a packet that cannot be.

@@ -94,7 +94,8 @@ func (p *parser) turn(s *protocol.Segment) {
 			p.finish(sl, p.resp.last)
 		}
 	}
-	if p.resp.lost && (!p.sliding || s.First > p.resp.last+quiet) && p.queue.Len() == 0 {
+	if p.queue.Len() == 0 && (!p.resp.lost || !p.sliding || s.First > p.resp.last+quiet) {
+		// What is left of responses belongs to none.
 		p.resp.lost, p.resp.continued, p.ending = false, false, false
 		p.resp.t.Clear()
 		if p.resp.z != nil {

@@ -128,6 +128,7 @@ func (p *parser) packets(s *protocol.Segment) {
 				}
 				return
 			}
+			sl.open = true
 		}
 		if p.err != nil || d.lost {
 			return
@@ -213,6 +214,7 @@ func (p *parser) loginRound(b []byte) {
 // unasked is a packet that no command waits for: the notice of a server that closes, or
 // what is left of a response.
 func (p *parser) unasked(b []byte) {
+	p.answered()
 	p.host.Stats.Unmatched++
 	if len(b) == 0 || b[0] != headError {
 		p.loseResponses()
@@ -285,7 +287,6 @@ func (p *parser) packet(sl *slot, b []byte, n int) bool {
 
 // first reads the first packet of a result.
 func (p *parser) first(sl *slot, b []byte, n int) bool {
-	sl.open = true
 	switch sl.shape {
 	case shapeOne:
 		if b[0] == headOK {
@@ -365,7 +366,6 @@ func (p *parser) definitions(sl *slot, b []byte, n int) bool {
 
 // row reads a packet among rows that is one, or their end.
 func (p *parser) row(sl *slot, b []byte, n int) bool {
-	sl.open = true
 	if b[0] != headEOF || n == maxPacket {
 		if sl.shape != shapeFields {
 			sl.rows++
@@ -415,7 +415,6 @@ func (p *parser) failure(sl *slot, b []byte) bool {
 	if len(b) < 3 {
 		return false
 	}
-	sl.open = true
 	code := binary.LittleEndian.Uint16(b[1:])
 	if code == progress {
 		return true
