@@ -33,6 +33,11 @@ needs=(
   "mvn maven"
   "dnsmasq dnsmasq-base"
   "dig bind9-dnsutils"
+  "/usr/sbin/mariadbd mariadb-server"
+  "mariadb mariadb-client"
+  "mariadb_config libmariadb-dev"
+  "/usr/lib/python3/dist-packages/pymysql python3-pymysql"
+  "/usr/lib/python3/dist-packages/MySQLdb python3-mysqldb"
 )
 there() { # command, module or |-separated files
   case "$1" in

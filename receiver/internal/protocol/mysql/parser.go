@@ -57,6 +57,8 @@ type side struct {
 	z *inflater
 	// lost: the boundaries of packets are not known.
 	lost bool
+	// candidate: what comes may be a command, or the middle of something.
+	candidate bool
 	// continued: the next packet is the rest of the one before.
 	continued bool
 	// last is the time of the last segment, moved the bytes of the turn.
@@ -225,7 +227,7 @@ func (p *parser) lose(d *side) {
 // loseRequests forgets where commands begin. Those in flight came before: their
 // responses are next.
 func (p *parser) loseRequests() {
-	p.req.lost, p.req.continued = true, false
+	p.req.lost, p.req.continued, p.req.candidate = true, false, false
 	p.req.t.Clear()
 }
 

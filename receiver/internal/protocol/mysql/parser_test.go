@@ -247,7 +247,10 @@ func TestReplicationIsOpaque(t *testing.T) {
 // compressed makes compressed packets of at most n bytes of content each.
 func compressed(b string, n int) string {
 	var out strings.Builder
-	for i := 0; len(b) > 0; i++ {
+	for i := range 1 << 20 {
+		if len(b) == 0 {
+			break
+		}
 		part := b[:min(n, len(b))]
 		b = b[len(part):]
 		if len(part) < 50 {
@@ -282,6 +285,18 @@ func TestCompression(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Both sides count the compressed packets of the other: a command in two of them has a
+// response that begins with sequence id 2.
+func TestCompressionCounts(t *testing.T) {
+	h := newClient()
+	h.login(mariadb, baseCapabilities|clientDeprecateEOF|clientCompress, "")
+	text := query("SELECT a FROM t WHERE b = '" + strings.Repeat("it''s ", 20000) + "'")
+	h.client(compressed(text[:8192], 1<<20))
+	h.client(compressed(text[8192:], 1<<20))
+	h.server(compressed(packets(2, resultPayloads(true, 2, "a")...), 1<<20))
+	require.Equal(t, []string{`SELECT t "SELECT a FROM t WHERE b = ?" rows=1 cut`}, h.finish(t))
 }
 
 // A value of 1 MB of which the kernel copies the beginning.

@@ -55,24 +55,31 @@ func (p *parser) request(s *protocol.Segment, turn bool) {
 // synchronize looks for a command at the beginning of a turn.
 func (p *parser) synchronize(s *protocol.Segment) bool {
 	ok := false
-	if p.req.z != nil {
-		ok = compressedCommand(s.Data)
-	} else {
-		ok = command(s.Data) && fitsSegment(s)
+	switch b := s.Data; {
+	case s.Len == len(b) && len(b) <= zHeadSize && (len(b) < headSize || len(b) == headSize && b[3] == 0 || len(b) == zHeadSize && b[3] == 0 && p.req.z != nil):
+		ok = true // the head has a call of its own: what follows tells more
+	case p.req.z != nil:
+		ok = compressedCommand(b)
+	default:
+		ok = command(b) && fitsSegment(s)
 	}
 	if !ok {
-		if p.misses++; p.misses > maxMisses {
-			p.err = protocol.ErrMismatch
-		}
+		p.missed()
 		return false
 	}
-	p.host.Stats.Resyncs++
-	p.req.lost, p.req.continued = false, false
+	p.req.lost, p.req.continued, p.req.candidate = false, false, true
 	p.req.t.Clear()
 	if p.req.z != nil {
 		p.req.z.reset()
 	}
 	return true
+}
+
+// missed counts a turn that did not begin with a command.
+func (p *parser) missed() {
+	if p.misses++; p.misses > maxMisses {
+		p.err = protocol.ErrMismatch
+	}
 }
 
 // fitsSegment reports whether a segment that begins with a packet ends like one: with
@@ -143,7 +150,7 @@ func (p *parser) commands(s *protocol.Segment) {
 			// Rounds of authentication.
 		case sequence != 0:
 			sl := p.queue.Front()
-			if sl == nil && p.resp.lost {
+			if p.resp.lost || d.candidate {
 				p.loseRequests() // a part of a dialogue of which the beginning was not seen
 				return
 			}
@@ -154,10 +161,7 @@ func (p *parser) commands(s *protocol.Segment) {
 			sl.sequence = sequence + 1
 			p.current = sl
 		default:
-			if p.turned {
-				p.turn(s)
-			}
-			if !p.command(n) {
+			if !p.command(n, s) {
 				return
 			}
 		}
@@ -237,7 +241,7 @@ func (p *parser) database(b []byte) string {
 
 // command reads a command whose payload is n bytes; false if more of it has to come,
 // or it is none.
-func (p *parser) command(n int) bool {
+func (p *parser) command(n int, s *protocol.Segment) bool {
 	t := p.req.t
 	head, status := t.Peek(headSize + 1)
 	if status == stream.More && n > 0 {
@@ -248,9 +252,22 @@ func (p *parser) command(n int) bool {
 			p.loseRequests()
 			return false
 		}
-		p.invalid(&p.req)
+		if p.req.candidate {
+			p.missed()
+			p.loseRequests()
+		} else {
+			p.invalid(&p.req)
+		}
 		return false
 	}
+	if p.turned {
+		p.turn(s)
+	}
+	if p.req.candidate {
+		p.req.candidate = false
+		p.host.Stats.Resyncs++
+	}
+	head, _ = t.Peek(headSize + 1)
 	code := head[headSize]
 	// What is needed of the payload.
 	need := n
@@ -286,8 +303,10 @@ func (p *parser) command(n int) bool {
 func (p *parser) act(code byte, b []byte, short bool) {
 	switch code {
 	case comQuit, comStmtSendLong:
+		p.req.t.Begin(p.role) // the kernel's identity of the turn is that of what begins it
 		return
 	case comStmtClose:
+		p.req.t.Begin(p.role)
 		if len(b) >= 4 {
 			p.statements.close(binary.LittleEndian.Uint32(b))
 		}

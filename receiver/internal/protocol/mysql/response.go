@@ -115,7 +115,8 @@ func (p *parser) packets(s *protocol.Segment) {
 			p.eof, p.stray = 1, 0
 		case sl == nil:
 			p.unasked(b)
-		case sl.sequence != sequence:
+		case sl.sequence != sequence && d.z == nil:
+			// Where there is compression, both count the compressed packets, too.
 			p.invalid(d)
 			return
 		default:
@@ -157,9 +158,10 @@ func (p *parser) rows(sl *slot) bool {
 	t := p.resp.t
 	b := t.Available()
 	i := 0
+	counted := p.resp.z == nil
 	for len(b)-i > headSize {
 		n := length(b[i:])
-		if c := b[i+headSize]; n == 0 || n == maxPacket || n > len(b)-i-headSize || c == headEOF || c == headError || b[i+3] != sl.sequence {
+		if c := b[i+headSize]; n == 0 || n == maxPacket || n > len(b)-i-headSize || c == headEOF || c == headError || counted && b[i+3] != sl.sequence {
 			break
 		}
 		sl.sequence++
