@@ -218,7 +218,7 @@ func (w *writer) full() bool {
 }
 
 // value writes one value.
-func (w *writer) value(e *element, depth int) {
+func (w *writer) value(e element, depth int) {
 	switch {
 	case w.full():
 	case (e.kind == kindDocument || e.kind == kindArray) && depth < maxDepth:
@@ -231,7 +231,7 @@ func (w *writer) value(e *element, depth int) {
 }
 
 // nested writes a document, or an array: one of nothing but scalars is [?].
-func (w *writer) nested(e *element, depth int) {
+func (w *writer) nested(e element, depth int) {
 	array := e.kind == kindArray
 	ends := "{}"
 	if array {
@@ -263,7 +263,7 @@ func (w *writer) nested(e *element, depth int) {
 			w.b = append(w.b, '?')
 			break
 		}
-		w.value(&child, depth+1)
+		w.value(child, depth+1)
 	}
 	if d.cut {
 		w.cut = true
@@ -272,7 +272,7 @@ func (w *writer) nested(e *element, depth int) {
 }
 
 // scalar writes a value as it is, the rarer kinds by their names.
-func (w *writer) scalar(e *element) {
+func (w *writer) scalar(e element) {
 	switch e.kind {
 	case kindString, 0x0d, 0x0e:
 		if len(e.value) >= 5 {

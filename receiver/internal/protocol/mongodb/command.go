@@ -50,7 +50,7 @@ func (p *parser) describe(sl *slot, m *message) {
 		d.Collection = p.host.Strings.String(first.text())
 		w.quoted(first.text())
 	} else if whole {
-		w.value(&first, 1)
+		w.value(first, 1)
 	}
 	for {
 		e, whole := all.next()
@@ -83,7 +83,7 @@ func (p *parser) describe(sl *slot, m *message) {
 		case !whole && e.kind != kindDocument && e.kind != kindArray:
 			w.b = append(w.b, '?')
 		default:
-			w.value(&e, 1)
+			w.value(e, 1)
 		}
 	}
 	if m.sequence != nil {
