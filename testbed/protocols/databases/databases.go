@@ -241,8 +241,11 @@ func Check(t *testing.T, run *Run, spans []*groundtruth.Span, e *Expectation) {
 			check("server", s[0])
 		}
 		if len(c) == 1 && len(s) == 1 {
-			if s[0].ParentID != c[0].SpanID || s[0].TraceID != c[0].TraceID {
+			switch {
+			case s[0].ParentID.IsEmpty():
 				unjoined++
+			case s[0].ParentID != c[0].SpanID || s[0].TraceID != c[0].TraceID:
+				wrong("%s: the server's span has another parent than the client's", o.ID)
 			}
 		}
 	}
@@ -250,5 +253,5 @@ func Check(t *testing.T, run *Run, spans []*groundtruth.Span, e *Expectation) {
 	assert.GreaterOrEqual(t, float64(found), 0.999*float64(total), "recall of the client of %s", run.Case)
 	assert.GreaterOrEqual(t, float64(foundServer), 0.999*float64(total), "recall of the server of %s", run.Case)
 	assert.Zero(t, complain, run.Case)
-	assert.LessOrEqual(t, float64(unjoined), 0.02*float64(total), run.Case)
+	assert.LessOrEqual(t, float64(unjoined), 0.05*float64(total), run.Case)
 }

@@ -10,8 +10,14 @@ import (
 )
 
 const (
+	// turnWindow is copied of every turn, everything of further segments, unless
+	// turns are longer than bulkTurn: then only heads are.
 	turnWindow = 64 << 10
-	after      = 64
+	everything = 1<<16 - 1
+	heads      = 64
+	bulkTurn   = 256 << 10
+	// smallTurns is after how many ordinary turns bulk is over.
+	smallTurns = 16
 	// maxInFlight bounds the commands of a connection that wait for responses, maxFree
 	// those kept for reuse.
 	maxInFlight = 1024
@@ -65,6 +71,11 @@ type parser struct {
 	begun     bool
 	lastDir   protocol.Direction
 	req, resp side
+	// moved is how much did in the turn; bulk: turns are long, but for so many small
+	// ones.
+	moved uint64
+	bulk  bool
+	small uint8
 	// flight is in the order of the commands.
 	flight, free []*slot
 	// ending is the exchange of which the response is passing.
@@ -85,7 +96,26 @@ var _ protocol.Parser = (*parser)(nil)
 
 // Window implements protocol.Parser.
 func (p *parser) Window() protocol.Window {
-	return protocol.Window{Sent: turnWindow, Received: turnWindow, After: after}
+	w := protocol.Window{Sent: turnWindow, Received: turnWindow, After: everything}
+	if p.bulk {
+		w.After = heads
+	}
+	return w
+}
+
+// volume adapts the window to how much moves in a turn.
+func (p *parser) volume(s *protocol.Segment, turn bool) {
+	if turn {
+		if p.bulk && p.moved < bulkTurn {
+			p.small++
+			p.bulk = p.small < smallTurns
+		}
+		p.moved = 0
+	}
+	p.moved += uint64(s.Len) + s.Lost
+	if p.moved >= bulkTurn {
+		p.bulk, p.small = true, 0
+	}
 }
 
 // Segment implements protocol.Parser.
@@ -95,6 +125,7 @@ func (p *parser) Segment(s *protocol.Segment) error {
 	}
 	turn := !p.begun || s.Dir != p.lastDir
 	p.begun, p.lastDir = true, s.Dir
+	p.volume(s, turn)
 	d := &p.resp
 	request := s.Dir == p.direction
 	if request {

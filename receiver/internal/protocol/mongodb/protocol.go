@@ -38,7 +38,7 @@ func (*mongodb) Describe() protocol.Description {
 		Server:   "`SERVER` per command",
 		Client:   "`CLIENT` per command",
 		Evidence: "a message's header, and the document behind it",
-		Capture:  "64 KiB of each turn, 64 bytes of further segments",
+		Capture:  "64 KiB of each turn; then everything of turns up to 256 KiB, of longer ones the heads of calls",
 	}
 }
 
