@@ -427,9 +427,9 @@ func TestMemoryIsBounded(t *testing.T) {
 // number, in its text and in its response (rows, or the number of an error).
 func TestModelLosses(t *testing.T) {
 	reported, total := 0, 0
-	rounds := 500
+	rounds := 300
 	if testing.Short() {
-		rounds = 150
+		rounds = 100
 	}
 	for seed := range uint64(rounds) {
 		r := rand.New(rand.NewPCG(seed, 7))

@@ -5,6 +5,7 @@ package mysql
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -178,12 +179,12 @@ func packet(sequence int, payload string) string {
 
 // packets are numbered from sequence on.
 func packets(sequence int, payloads ...string) string {
-	var b string
+	var b strings.Builder
 	for _, p := range payloads {
-		b += packet(sequence, p)
+		b.WriteString(packet(sequence, p))
 		sequence = (sequence + 1) & 0xff
 	}
-	return b
+	return b.String()
 }
 
 func le(v uint64, n int) string {
