@@ -4,6 +4,7 @@ go 1.25.7
 
 require (
 	github.com/cilium/ebpf v0.22.0
+	github.com/klauspost/compress v1.18.0
 	github.com/stretchr/testify v1.11.1
 	go.opentelemetry.io/collector/component v1.65.0
 	go.opentelemetry.io/collector/component/componentstatus v0.159.0

@@ -33,6 +33,12 @@ needs=(
   "mvn maven"
   "dnsmasq dnsmasq-base"
   "dig bind9-dnsutils"
+  "/usr/sbin/mariadbd mariadb-server"
+  "mariadb mariadb-client"
+  "mariadb_config libmariadb-dev"
+  "/usr/lib/python3/dist-packages/pymysql python3-pymysql"
+  "/usr/lib/python3/dist-packages/MySQLdb python3-mysqldb"
+  "/usr/lib/python3/dist-packages/pymongo python3-pymongo"
 )
 there() { # command, module or |-separated files
   case "$1" in

@@ -86,6 +86,28 @@ if wanted mysql; then
   sleep 1
   through mysql.tcp 20806 mariadb --no-defaults --skip-ssl -h 127.0.0.1 -P PORT -u root -e 'SELECT 1; CREATE DATABASE d; USE d; CREATE TABLE t (a int); INSERT INTO t VALUES (1); SELECT * FROM t; SELECT * FROM none'
 fi
+if wanted mongodb; then
+  ../mongodb/build.sh
+  mongo=$(cd ../.. && pwd)/_build/protocols-mongodb
+  java -cp "$mongo/server:$mongo/server/lib/*" Server >"$work/mongo" 2>"$work/log" & started+=($!)
+  until [[ -s "$work/mongo" ]]; do sleep 0.1; done
+  through mongodb.tcp "$(cut -d' ' -f2 "$work/mongo")" /usr/bin/python3 - PORT <<'PY'
+import sys
+import pymongo
+import pymongo.errors
+client = pymongo.MongoClient("127.0.0.1", int(sys.argv[1]), directConnection=True, retryWrites=False)
+items = client.shop.items
+items.insert_many([{"_id": i, "v": "a text"} for i in range(30)])
+len(list(items.find({"v": "a text"}).batch_size(20)))
+items.update_one({"_id": 1}, {"$set": {"v": "another"}})
+for refused in (lambda: items.insert_one({"_id": 1}), lambda: client.shop.command("nix")):
+    try:
+        refused()
+    except pymongo.errors.PyMongoError:
+        pass
+client.close()
+PY
+fi
 if wanted nats; then
   background nats-server -a 127.0.0.1 -p 20807
   listening 20807
