@@ -4,6 +4,7 @@ package postgresql
 
 import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/dbconv"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
 )
 
@@ -17,17 +18,46 @@ type postgresql struct {
 }
 
 // New makes the registry entry.
-func New(o Options) protocol.Protocol { return &postgresql{o} }
+func New(o Options) protocol.Protocol {
+	if o.Settings == nil {
+		o.Settings = &dbconv.Settings{}
+	}
+	return &postgresql{o}
+}
 
 func (*postgresql) Name() string { return "postgresql" }
 
 // Describe implements protocol.Protocol.
-func (*postgresql) Describe() protocol.Description { return protocol.Description{} }
+func (*postgresql) Describe() protocol.Description {
+	return protocol.Description{
+		Title:    "PostgreSQL (protocol 3.0 to 3.2)",
+		Server:   "`SERVER` per query or execution",
+		Client:   "`CLIENT` per query or execution",
+		Evidence: "a startup packet; on older connections a turn that is messages from its first byte to its last",
+		Capture:  "64 KiB of each call; of longer ones their beginning and end",
+	}
+}
 
 // Detect implements protocol.Protocol.
-func (*postgresql) Detect(*protocol.Evidence) (protocol.Verdict, protocol.Direction) {
-	return protocol.Rejected, protocol.Received
+func (*postgresql) Detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction) {
+	return detect(e)
 }
 
 // New implements protocol.Protocol.
-func (*postgresql) New(protocol.Host, protocol.Direction) protocol.Parser { return nil }
+func (pg *postgresql) New(host protocol.Host, req protocol.Direction) protocol.Parser {
+	p := &parser{
+		host:      host,
+		settings:  pg.o.Settings,
+		direction: req,
+		role:      host.Connection.Role,
+		system:    "postgresql",
+		measured:  exchange.Unmeasured,
+	}
+	if p.role == exchange.RoleUnknown {
+		p.role = exchange.RoleServer
+		if req == protocol.Sent {
+			p.role = exchange.RoleClient
+		}
+	}
+	return p
+}

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package postgresql
+
+import (
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/dbconv"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/stream"
+)
+
+const (
+	// maxFailures is how many times in a row messages may be no messages before that
+	// is a mismatch.
+	maxFailures = 5
+	// maxMisses is how many turns may pass while boundaries are lost.
+	maxMisses = 64
+	// quiet is a silence after which nothing is taken to be outstanding, ns.
+	quiet = 1_000_000_000
+)
+
+// phase of the session.
+type phase uint8
+
+const (
+	// phaseStartup: a startup packet comes; phaseEncryption: one byte answers it.
+	phaseStartup phase = iota
+	phaseEncryption
+	phaseSession
+	// phaseCancel: the connection was only for a CancelRequest.
+	phaseCancel
+)
+
+// side is one direction.
+type side struct {
+	stream.Stream
+	// lost: it is not known where messages begin.
+	lost bool
+	// last is the time of the last segment.
+	last uint64
+}
+
+type parser struct {
+	host      protocol.Host
+	settings  *dbconv.Settings
+	direction protocol.Direction
+	role      exchange.Role
+	closed    bool
+	err       error
+
+	phase     phase
+	req, resp side
+	session
+	queue
+
+	// namespace is db.namespace, made of database and schema; system is
+	// db.system.name.
+	database, schema, namespace, system string
+	// escapes: standard_conforming_strings is off.
+	escapes bool
+
+	// pending is where the operation in progress began: its Parse or Bind.
+	pending    stream.Origin
+	hasPending bool
+	// copying: the server waits for CopyData.
+	copying bool
+
+	dir      protocol.Direction // of the last segment
+	any      bool               // there was one
+	failures int
+	misses   int // turns while boundaries were lost
+	// measured is of the response direction's last segment.
+	measured exchange.Measured
+	ends     [2]protocol.End
+	// gap: answers were lost that no segment told of, since resp.lost.
+	gap bool
+	// declined: encryption was, before the request for it was reported.
+	declined bool
+	// requested and answered: there were messages; idle: the last one of the server
+	// was ReadyForQuery.
+	requested, answered, idle bool
+}
+
+var _ protocol.Parser = (*parser)(nil)
+
+// window: everything. Messages are short, and their boundaries everywhere.
+var window = protocol.Window{Sent: 64 << 10, Received: 64 << 10, After: 65535}
+
+// Window implements protocol.Parser.
+func (p *parser) Window() protocol.Window { return window }
+
+// Segment implements protocol.Parser.
+func (p *parser) Segment(s *protocol.Segment) error {
+	if p.err != nil || p.closed {
+		return p.err
+	}
+	turn := !p.any || s.Dir != p.dir
+	first := !p.any
+	p.any, p.dir = true, s.Dir
+	if first {
+		p.begin(s)
+	}
+	if p.phase == phaseCancel {
+		return nil
+	}
+	if s.Dir == p.direction {
+		p.requests(s, turn)
+		p.req.last = s.Time
+		p.replay()
+	} else {
+		p.measured = s.Measured
+		if sl := p.oldest(); sl != nil && s.Identity.Peer != 0 && s.Identity.Peer == sl.x.Identity.Seed {
+			sl.x.Identity.Learn(&s.Identity)
+		}
+		p.responses(s, turn)
+		p.resp.last = s.Time
+	}
+	if turn && (p.req.lost || p.resp.lost) {
+		if p.misses++; p.misses > maxMisses {
+			p.err = protocol.ErrMismatch
+		}
+	}
+	if p.err != nil {
+		p.abandonAll()
+	}
+	return p.err
+}
+
+// begin settles whether the connection is seen from its beginning.
+func (p *parser) begin(s *protocol.Segment) {
+	p.phase = phaseSession
+	if s.Offset != 0 || s.Lost != 0 {
+		p.provisional = true
+		return
+	}
+	if s.Dir == p.direction {
+		if len(s.Data) == 0 || s.Data[0] == 0 {
+			p.phase = phaseStartup
+		} else {
+			p.provisional = true
+		}
+	} else if len(s.Data) == 1 && s.Len == 1 || len(s.Data) > 1 && s.Data[0] == 'R' {
+		p.phase = phaseStartup
+	} else {
+		p.provisional = true
+	}
+}
+
+// failed counts what is no message.
+func (p *parser) failed() {
+	p.host.Stats.Invalid++
+	if p.failures++; p.failures >= maxFailures {
+		p.err = protocol.ErrMismatch
+	}
+}
+
+// End implements protocol.Parser.
+func (p *parser) End(e protocol.End) {
+	if p.closed || p.err != nil {
+		return
+	}
+	if e.Cause == exchange.FailureNone {
+		e.Cause = exchange.FailureEOF
+		if e.Dir == protocol.Sent {
+			e.Cause = exchange.FailureClosed
+		}
+	}
+	if p.ends[e.Dir].Time == 0 {
+		p.ends[e.Dir] = e
+	}
+	broken := e.Cause == exchange.FailureReset || e.Cause == exchange.FailureTimeout
+	if e.Dir != p.direction || broken && e.Dir == protocol.Received {
+		p.fail(e.Time, e.Cause)
+	}
+}
+
+// Close implements protocol.Parser.
+func (p *parser) Close(time uint64, cause exchange.Failure) {
+	if p.closed {
+		return
+	}
+	p.closed = true
+	p.flushHeld()
+	if p.err != nil || cause == exchange.FailureNone {
+		p.abandonAll()
+		return
+	}
+	for _, e := range p.ends {
+		if e.Time != 0 && e.Time < time && (e.Dir != p.direction || e.Cause == exchange.FailureReset || e.Cause == exchange.FailureTimeout) {
+			time, cause = e.Time, e.Cause
+		}
+	}
+	p.fail(time, cause)
+}
