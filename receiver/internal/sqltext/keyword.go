@@ -91,12 +91,30 @@ const longestKeyword = 18
 
 // beginnings[i] has a bit for each length of the keywords that begin with the i-th
 // letter: nearly all other words are told by that.
-var beginnings = func() (b [26]uint32) {
-	for k := range keywords {
-		b[k[0]-'a'] |= 1 << len(k)
+var beginnings [26]uint32
+
+// table has the keywords by hash, the next ones behind where that is taken.
+var table [512]struct {
+	word string
+	keyword
+}
+
+func init() {
+	for word, k := range keywords {
+		beginnings[word[0]-'a'] |= 1 << len(word)
+		i := hash([]byte(word)) % len(table)
+		for table[i].word != "" {
+			i = (i + 1) % len(table)
+		}
+		table[i].word, table[i].keyword = word, k
 	}
-	return b
-}()
+}
+
+// hash of a word that is no shorter than two letters, in either case.
+func hash(word []byte) int {
+	n := len(word)
+	return int(word[0]|0x20)*7 + int(word[n-1]|0x20)*31 + int(word[n/2]|0x20)*101 + n*13
+}
 
 // lookup finds what a word means.
 func lookup(word []byte) keyword {
@@ -107,12 +125,13 @@ func lookup(word []byte) keyword {
 	if first > 25 || beginnings[first]>>len(word)&1 == 0 {
 		return notKeyword
 	}
-	var lower [longestKeyword]byte
-	for i, b := range word {
-		if b >= 'A' && b <= 'Z' {
-			b |= 0x20
+	for i := hash(word) % len(table); ; i = (i + 1) % len(table) {
+		e := &table[i]
+		if e.word == "" {
+			return notKeyword
 		}
-		lower[i] = b
+		if equalFold(word, e.word) {
+			return e.keyword
+		}
 	}
-	return keywords[string(lower[:len(word)])]
 }

@@ -174,7 +174,7 @@ func equalFold(word []byte, lower string) bool {
 		return false
 	}
 	for i, b := range word {
-		if b|0x20 != lower[i] {
+		if b != lower[i] && b|0x20 != lower[i] {
 			return false
 		}
 	}
