@@ -31,6 +31,8 @@ needs=(
   "puma puma"
   "javac default-jdk-headless"
   "mvn maven"
+  "/usr/lib/postgresql/15/bin/postgres|/usr/lib/postgresql/16/bin/postgres|/usr/lib/postgresql/17/bin/postgres postgresql"
+  "psql postgresql-client"
   "dnsmasq dnsmasq-base"
   "dig bind9-dnsutils"
   "/usr/sbin/mariadbd mariadb-server"

@@ -31,6 +31,7 @@ type bench struct {
 	nowhere   string
 	nginx     *groundtruth.Nginx
 	goServer  *groundtruth.Process
+	postgres  *postgres
 	scenarios []scenario
 	runs      int
 }
@@ -74,9 +75,16 @@ func newBench(dir string, o options) (*bench, error) {
 		b.close()
 		return nil, err
 	}
-	for _, s := range []scenario{{"nginx", b.wrk, 2}, {"go", b.goLoad, 2}, {"bystander", b.bystander, 0}} {
+	for _, s := range []scenario{{"nginx", b.wrk, 2}, {"go", b.goLoad, 2}, {"bystander", b.bystander, 0}, {"postgresql", b.pgbench, 2}} {
 		if slices.Contains(strings.Split(o.scenarios, ","), s.name) {
 			b.scenarios = append(b.scenarios, s)
+			if s.name != "postgresql" {
+				continue
+			}
+			if b.postgres, err = startPostgres(dir); err != nil {
+				b.close()
+				return nil, err
+			}
 		}
 	}
 	return b, nil
@@ -89,6 +97,9 @@ func (b *bench) close() {
 	if b.goServer != nil {
 		_ = b.goServer.Cmd.Process.Kill()
 		_ = b.goServer.Wait(time.Second)
+	}
+	if b.postgres != nil {
+		b.postgres.stop()
 	}
 }
 
@@ -214,6 +225,9 @@ func (b *bench) round(ctx context.Context, m mode, result *Result) error {
 		o.Receiver += fmt.Sprintf("discovery:\n  exclude:\n    - pids: [%s]\n", others)
 	} else {
 		o.Receiver += fmt.Sprintf("discovery:\n  include:\n    - pids: [%d]\n    - exe: %q\n", b.nginx.Workers[0], filepath.Join(b.dir, "*"))
+	}
+	if b.postgres != nil {
+		o.Receiver += fmt.Sprintf("    - exe: %q\n", filepath.Join(b.postgres.bin, "postgres"))
 	}
 	switch m {
 	case export, sampled:

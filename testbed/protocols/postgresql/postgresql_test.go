@@ -45,12 +45,19 @@ func (s *server) unix() string {
 }
 func (s *server) url() string { return fmt.Sprintf("postgres://tester@127.0.0.1:%d/test", s.port) }
 
+// discovery selects the clients, and the server: its processes write their titles over
+// their environment.
+func (s *server) discovery() string {
+	variable, value := protocols.Mark(s.t)
+	return fmt.Sprintf("[{environment: {%s: %q}}, {exe: %q}]", variable, value, filepath.Join(s.bin, "postgres"))
+}
+
 // command runs under observation.
 func (s *server) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
 	variable, _ := protocols.Mark(s.t)
 	cmd.Env = append(os.Environ(), variable+"="+s.mark, "PGCONNECT_TIMEOUT=10")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{}
 	cmd.Stderr = os.Stderr
 	return cmd
 }
@@ -272,7 +279,7 @@ func (s *server) check(x *groundtruth.Span, o operation) string {
 		return "failed"
 	case x.Text("db.system.name") != "postgresql":
 		return "db.system.name"
-	case o.marker != "unprepared" && x.Text("db.namespace") != "test":
+	case o.marker != "unprepared" && !strings.HasPrefix(o.marker, "op_old") && x.Text("db.namespace") != "test":
 		return "db.namespace"
 	case o.marker != "unprepared" && x.Name != x.Text("db.query.summary"):
 		return "name"
@@ -281,16 +288,17 @@ func (s *server) check(x *groundtruth.Span, o operation) string {
 	case x.End < x.Start:
 		return "times"
 	}
-	if rows, ok := x.Int("db.response.returned_rows"); !failed && o.rows >= 0 && (!ok || rows != o.rows) && !(o.marker == "unprepared" && !ok) {
+	if rows, ok := x.Int("db.response.returned_rows"); !failed && o.rows >= 0 && (!ok || rows != o.rows) && !(strings.Contains(o.marker, "_big_") && !ok) {
+		// Behind a large value the rows need not have been seen.
 		return fmt.Sprintf("rows are %d", o.rows)
 	}
 	return ""
 }
 
 func TestGroundTruth(t *testing.T) {
-	protocols.Requirements(t, "psql", "node", "npm", "python3")
-	out, err := exec.Command("./build.sh").CombinedOutput()
+	out, err := exec.Command("./build.sh").CombinedOutput() // before the lock is taken
 	require.NoError(t, err, "%s", out)
+	protocols.Requirements(t, "psql", "node", "npm", "python3")
 	for _, hooks := range protocols.Backends {
 		t.Run(hooks, func(t *testing.T) { run(t, hooks, hooks == protocols.Backends[0]) })
 	}
@@ -323,8 +331,7 @@ func run(t *testing.T, hooks string, long bool) {
 	require.NoError(t, err)
 	require.Equal(t, "ready\n", line)
 
-	variable, value := protocols.Mark(t)
-	w := protocols.Observe(t, hooks, fmt.Sprintf("[{environment: {%s: %q}}]", variable, value), "")
+	w := protocols.Observe(t, hooks, s.discovery(), "")
 	_, err = stdin.Write([]byte("\n"))
 	require.NoError(t, err)
 	var text strings.Builder
@@ -352,14 +359,28 @@ func run(t *testing.T, hooks string, long bool) {
 	for i, conninfo := range []string{s.tcp(), s.unix()} {
 		marker := fmt.Sprintf("op_psql_%d_0", i)
 		psql := s.command("psql", "-X", "-q", "-A", "-t", conninfo)
-		psql.Stdin = strings.NewReader(fmt.Sprintf("SELECT 'secret' AS %[1]s_a FROM generate_series(1, 9);\nSELECT 1/0 AS %[1]s_b;\nBEGIN; SELECT 1 AS %[1]s_c; COMMIT;\nSELECT g AS %[1]s_d FROM generate_series(1, 100000) g;\n", marker))
+		psql.Stdin = strings.NewReader(fmt.Sprintf("SELECT 'secret' AS %[1]s_a FROM generate_series(1, 9);\nSELECT 1/0 AS %[1]s_b;\nBEGIN; SELECT 1 AS %[1]s_c; COMMIT;\nSELECT pg_sleep(0.2) AS %[1]s_e;\nSELECT g AS %[1]s_d FROM generate_series(1, 100000) g;\nSELECT pg_sleep(0.3) AS %[1]s_f;\n", marker))
 		psql.Stderr = nil
 		output(psql)
 		operations = append(operations, operation{marker + "_a", 9, "-"}, operation{marker + "_b", 0, "22012"}, operation{marker + "_c", 1, "-"},
-			operation{marker + "_d", 100000, "-"}, operation{"BEGIN", -1, "-"}, operation{"COMMIT", -1, "-"})
+			operation{marker + "_e", 1, "-"}, // by then the kernel knows how much is to be copied
+			operation{marker + "_d", 100000, "-"}, operation{marker + "_f", 1, "-"}, operation{"BEGIN", -1, "-"}, operation{"COMMIT", -1, "-"})
 	}
 	spans := w.Settled(2 * len(operations))
+	lost(t, w)
 	s.compare(t, operations, spans)
+}
+
+// lost logs what the collector says it lost.
+func lost(t *testing.T, w *protocols.Watch) {
+	t.Helper()
+	telemetry, err := w.Telemetry(t.Context())
+	require.NoError(t, err)
+	for name, v := range telemetry {
+		if v > 0 && (strings.Contains(name, "lost") || strings.Contains(name, "mismatch") || strings.Contains(name, "resync") || strings.Contains(name, "unmatched") || strings.Contains(name, "invalid") || strings.Contains(name, "unknown") || strings.Contains(name, "fail") || strings.Contains(name, "refused") || strings.Contains(name, "evict")) {
+			t.Log(name, v)
+		}
+	}
 }
 
 // TestPgbench counts the transactions of pgbench in all of its modes.
@@ -373,8 +394,7 @@ func TestPgbench(t *testing.T) {
 		require.NoError(t, err, "%s", out)
 	}
 	bench("-i", "-q")
-	variable, value := protocols.Mark(t)
-	w := protocols.Observe(t, "", fmt.Sprintf("[{environment: {%s: %q}}]", variable, value), "")
+	w := protocols.Observe(t, "", s.discovery(), "")
 	const clients, transactions = 16, 200
 	want := 0
 	for _, mode := range []string{"simple", "extended", "prepared"} {

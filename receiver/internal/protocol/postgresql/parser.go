@@ -72,6 +72,9 @@ type parser struct {
 	// measured is of the response direction's last segment.
 	measured exchange.Measured
 	ends     [2]protocol.End
+	// bytes and messages of the turn; bulk: there was one of large values.
+	bytes, messages int
+	bulk            bool
 	// gap: answers were lost that no segment told of, since resp.lost.
 	gap bool
 	// declined: encryption was, before the request for it was reported.
@@ -83,11 +86,35 @@ type parser struct {
 
 var _ protocol.Parser = (*parser)(nil)
 
-// window: everything. Messages are short, and their boundaries everywhere.
-var window = protocol.Window{Sent: 64 << 10, Received: 64 << 10, After: 65535}
+// dense is for messages that are short, with boundaries everywhere: everything; sparse is
+// for large values. What follows one is few bytes (request.go, hole), and what ends an
+// answer shows at its end (response.go, regain).
+var (
+	dense  = protocol.Window{Sent: 64 << 10, Received: 64 << 10, After: 65535}
+	sparse = protocol.Window{Sent: 64 << 10, Received: 64 << 10, After: 512}
+)
+
+const (
+	// A turn of more than bulkTurn bytes in messages of more than bulkMessage on
+	// average is of large values.
+	bulkTurn    = 256 << 10
+	bulkMessage = 16 << 10
+)
 
 // Window implements protocol.Parser.
-func (p *parser) Window() protocol.Window { return window }
+func (p *parser) Window() protocol.Window {
+	if p.bulk {
+		return sparse
+	}
+	return dense
+}
+
+// narrow ends bulk when boundaries are lost among many messages.
+func (p *parser) narrow() {
+	if p.messages > 32 {
+		p.bulk = false
+	}
+}
 
 // Segment implements protocol.Parser.
 func (p *parser) Segment(s *protocol.Segment) error {
@@ -97,6 +124,13 @@ func (p *parser) Segment(s *protocol.Segment) error {
 	turn := !p.any || s.Dir != p.dir
 	first := !p.any
 	p.any, p.dir = true, s.Dir
+	if turn {
+		if p.bytes > bulkTurn {
+			p.bulk = p.bytes/max(p.messages, 1) > bulkMessage
+		}
+		p.bytes, p.messages = 0, 0
+	}
+	p.bytes += s.Len
 	if first {
 		p.begin(s)
 	}

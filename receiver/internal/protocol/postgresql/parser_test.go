@@ -325,7 +325,7 @@ func TestAnswerReportedFirst(t *testing.T) {
 
 func TestLong(t *testing.T) {
 	big := strings.Repeat("x", 1<<20)
-	window := int(window.Sent)
+	window := int(dense.Sent)
 	text := "SELECT a FROM t WHERE b IN (" + strings.Repeat("'secret', ", 20000) + "'x')"
 	for name, tc := range map[string]struct {
 		request, answer string

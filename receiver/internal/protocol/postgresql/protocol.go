@@ -34,7 +34,7 @@ func (*postgresql) Describe() protocol.Description {
 		Server:   "`SERVER` per query or execution",
 		Client:   "`CLIENT` per query or execution",
 		Evidence: "a startup packet; on older connections a turn that is messages from its first byte to its last",
-		Capture:  "64 KiB of each call; of longer ones their beginning and end",
+		Capture:  "64 KiB of each call; while values are large, the beginning and end of each",
 	}
 }
 

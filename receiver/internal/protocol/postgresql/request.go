@@ -18,6 +18,8 @@ const (
 	// maxHidden is the size of what may follow a long message in the same segment
 	// without being copied: Bind, Describe, Execute, Close and Sync.
 	maxHidden = 96
+	// Sizes of messages about the portal without a name.
+	describeSize, executeSize, syncSize = 7, 10, 5
 )
 
 // requests consumes a segment of the frontend's.
@@ -137,6 +139,7 @@ func (p *parser) request(t *stream.Stream, s *protocol.Segment) bool {
 		}
 	}
 	p.failures = 0
+	p.messages++
 	p.message(typ, b[headSize:], t)
 	t.Discard(uint64(size))
 	return p.phase != phaseCancel
@@ -283,7 +286,14 @@ func (p *parser) parse(body []byte, t *stream.Stream) {
 func (p *parser) hole(t *stream.Stream, s *protocol.Segment) {
 	end := s.Offset + uint64(s.Len)
 	if at := t.Offset(); at < end && end-at <= maxHidden && endsSync(s.Tail) && !p.uncertain {
-		if p.hasPending && !p.copying {
+		switch hidden := end - at; {
+		case !p.hasPending || p.copying:
+		case hidden == executeSize+syncSize:
+			p.execute(askExecute, p.portal)
+		case hidden == describeSize+executeSize+syncSize:
+			p.ask(asked{ask: askDescribe})
+			p.execute(askExecute, p.portal)
+		default:
 			st := p.portal
 			if p.size > 0 && p.at(p.size-1).ask == askParse {
 				st = p.at(p.size - 1).statement
@@ -304,6 +314,7 @@ func (p *parser) hole(t *stream.Stream, s *protocol.Segment) {
 func (p *parser) loseRequests(t *stream.Stream) {
 	t.Clear()
 	p.req.lost = true
+	p.narrow()
 	if p.copying {
 		// Nothing but data comes until the copy is over.
 		if p.size > 0 && p.at(0).ask == askExecute {

@@ -58,6 +58,7 @@ func (p *parser) response(t *stream.Stream, s *protocol.Segment) bool {
 		return false
 	}
 	size := length + 1
+	p.messages++
 	if typ == 'D' || typ == 'd' {
 		// The bulk: only counted.
 		if typ == 'D' && p.size == 0 {
@@ -385,6 +386,7 @@ func (p *parser) replay() {
 // loseResponses: it is not known where messages begin, nor what has been answered.
 func (p *parser) loseResponses() {
 	p.resp.lost, p.gap = true, false
+	p.narrow()
 	if sl := p.oldest(); sl != nil {
 		sl.partial = true
 	}

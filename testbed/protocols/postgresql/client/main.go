@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -80,7 +81,7 @@ func main() {
 	wait := flag.Bool("wait", false, "for a line of input, when connected")
 	flag.Parse()
 	ctx := context.Background()
-	var ready []func()
+	var ready [][]func() // by case
 	for _, arg := range flag.Args() {
 		part := strings.Split(arg, ":")
 		depth, err := strconv.Atoi(part[1])
@@ -100,16 +101,18 @@ func main() {
 		if part[0] != "batch" && part[0] != "pipeline" {
 			connections = depth // at once, that is
 		}
+		ready = append(ready, nil)
 		for c := range connections {
 			conn, err := pgx.ConnectConfig(ctx, config)
 			check(err)
+			defer conn.Close(ctx)
 			old := fmt.Sprintf("%s_old%d", name, c)
 			if *wait {
 				_, err := conn.Prepare(ctx, old, "SELECT g AS "+old+" FROM generate_series(1, $1::int) g")
 				check(err)
 			}
-			ready = append(ready, func() {
-				defer conn.Close(ctx)
+			last := &ready[len(ready)-1]
+			*last = append(*last, func() {
 				if *wait {
 					for range 20 {
 						n, err := read(conn.Query(ctx, old, 3))
@@ -125,11 +128,15 @@ func main() {
 		bufio.NewReader(os.Stdin).ReadString('\n')
 	}
 	var group sync.WaitGroup
-	for _, f := range ready {
-		group.Go(f)
+	for _, connections := range ready {
+		for _, f := range connections {
+			group.Go(f)
+		}
+		group.Wait()
 	}
-	group.Wait()
 	check(output.Flush())
+	// The server's process has to live until the collector has looked at it.
+	time.Sleep(300 * time.Millisecond)
 }
 
 func run(ctx context.Context, conn *pgx.Conn, kind, name string, depth, operations int) {

@@ -5,6 +5,8 @@
 'use strict';
 const { Client } = require(process.env.PG_MODULE);
 
+const clients = [];
+
 async function one(connectionString, kind, name, operations) {
   const client = new Client({ connectionString });
   await client.connect();
@@ -22,7 +24,7 @@ async function one(connectionString, kind, name, operations) {
       console.log(marker, -1, e.code);
     }
   }
-  await client.end();
+  clients.push(client);
 }
 
 (async () => {
@@ -32,4 +34,7 @@ async function one(connectionString, kind, name, operations) {
     await Promise.all(Array.from({ length: +connections }, (_, n) =>
       one(connectionString, kind, `op_node_${kind}_${connections}_${n}`, operations / connections)));
   }
+  // The server's processes have to live until the collector has looked at them.
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  await Promise.all(clients.map((client) => client.end()));
 })();

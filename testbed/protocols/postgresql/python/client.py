@@ -3,11 +3,13 @@
 operation: marker, rows (-1: not to be compared), SQLSTATE or "-". Cases are the
 arguments, KIND:DEPTH:OPERATIONS."""
 import sys
+import time
 
 import psycopg
 import psycopg2
 
 conninfo, cases = sys.argv[1], sys.argv[2:]
+connections = []
 
 
 def report(marker, rows, code="-"):
@@ -42,10 +44,11 @@ for case in cases:
     if kind == "psycopg2":
         connection = psycopg2.connect(conninfo)
         connection.autocommit = True
+        connections.append(connection)
         each(connection, name, operations, psycopg2.Error)
-        connection.close()
         continue
     connection = psycopg.connect(conninfo, autocommit=True)
+    connections.append(connection)
     if kind == "plain":
         each(connection, name, operations, psycopg.Error)
     elif kind == "transaction":
@@ -98,4 +101,8 @@ for case in cases:
             report(f"{name}_{i}", -1)
             for statement in ("BEGIN", "COMMIT", "CLOSE", "FETCH", "FETCH", "FETCH"):
                 report(statement, -1)
+
+# The server's processes have to live until the collector has looked at them.
+time.sleep(0.3)
+for connection in connections:
     connection.close()
