@@ -59,7 +59,6 @@ func row(values ...string) string {
 }
 
 var (
-	describeStatement = msg('D', "S\x00")
 	describePortal    = msg('D', "P\x00")
 	syncMessage       = msg('S', "")
 	flush             = msg('H', "")
