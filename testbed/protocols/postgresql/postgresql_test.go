@@ -398,7 +398,9 @@ func TestPgbench(t *testing.T) {
 	const clients, transactions = 16, 200
 	want := 0
 	for _, mode := range []string{"simple", "extended", "prepared"} {
-		bench("-n", "-S", "-M", mode, "-c", strconv.Itoa(clients), "-j", "2", "-t", strconv.Itoa(transactions))
+		// At a rate at which it takes a second: see KNOWN_ISSUES.md about processes that
+		// are gone before they are looked at.
+		bench("-n", "-S", "-R", "3000", "-M", mode, "-c", strconv.Itoa(clients), "-j", "2", "-t", strconv.Itoa(transactions))
 		want += clients * transactions
 	}
 	got := map[ptrace.SpanKind]int{}
