@@ -37,7 +37,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) < 2 {
-		return fmt.Errorf("usage: replay record|serve|play FILE ...")
+		return fmt.Errorf("usage: replay record|serve|play FILE")
 	}
 	if args[0] == "record" {
 		return record(args[1], args[2], args[3])
