@@ -592,7 +592,7 @@ int BPF_PROG(thread_woken, struct task_struct *woken)
 
 /* ---- processes ---- */
 
-static __always_inline void emit_process(__u8 kind, __u32 tgid, const char *path)
+static __always_inline void emit_process(__u8 kind, __u32 tgid, __u32 parent, const char *path)
 {
 	struct process_record r = {};
 	struct scratch *s = scratch_get();
@@ -602,6 +602,7 @@ static __always_inline void emit_process(__u8 kind, __u32 tgid, const char *path
 		return;
 	r.kind = kind;
 	r.tgid = tgid;
+	r.parent = parent;
 	r.time = bpf_ktime_get_ns();
 	bpf_get_current_comm(r.comm, sizeof(r.comm));
 	if (path) {
@@ -629,6 +630,9 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	if (verdict) {
 		v = *verdict;
 		bpf_map_update_elem(&processes, &to, &v, BPF_ANY);
+		/* It may be gone before anybody can look whose child it was. */
+		if (!default_selected && v != PROCESS_IGNORED)
+			emit_process(RECORD_FORK, to, from, NULL);
 	}
 	rt = runtime_of(from);
 	if (rt) {
@@ -650,7 +654,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	bpf_map_delete_elem(&runtimes, &tgid);
 	if (!default_selected)
 		bpf_map_update_elem(&processes, &tgid, &v, BPF_ANY);
-	emit_process(RECORD_EXEC, tgid, bprm->filename);
+	emit_process(RECORD_EXEC, tgid, 0, bprm->filename);
 	return 0;
 }
 
@@ -666,6 +670,6 @@ int BPF_PROG(process_exit, struct task_struct *task)
 		return 0;
 	bpf_map_delete_elem(&processes, &tgid);
 	bpf_map_delete_elem(&runtimes, &tgid);
-	emit_process(RECORD_EXIT, tgid, NULL);
+	emit_process(RECORD_EXIT, tgid, 0, NULL);
 	return 0;
 }

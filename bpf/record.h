@@ -33,6 +33,7 @@ enum record_kind {
 	RECORD_CLOSE = 4,   /* struct segment_record: the socket is gone, len = errno */
 	RECORD_EXEC = 5,    /* struct process_record */
 	RECORD_EXIT = 6,    /* struct process_record */
+	RECORD_FORK = 8,    /* struct process_record: a child of a process that is watched by name */
 	RECORD_CONTEXT = 7, /* struct context_record: of the request that the next segment starts */
 };
 
@@ -117,6 +118,7 @@ struct process_record {
 	__u64 time;
 	char comm[16];
 	__u32 path_len;
+	__u32 parent;   /* fork: who made it */
 	char path[128]; /* exec: the file executed, as it was named */
 };
 

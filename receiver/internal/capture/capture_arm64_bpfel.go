@@ -249,8 +249,8 @@ type captureProcessRecord struct {
 	Time    uint64
 	Comm    [16]int8
 	PathLen uint32
+	Parent  uint32
 	Path    [128]int8
-	_       [4]byte
 }
 
 type captureProcessVerdict uint32
@@ -277,6 +277,7 @@ const (
 	captureRecordKindRECORD_CLOSE   captureRecordKind = 4
 	captureRecordKindRECORD_EXEC    captureRecordKind = 5
 	captureRecordKindRECORD_EXIT    captureRecordKind = 6
+	captureRecordKindRECORD_FORK    captureRecordKind = 8
 	captureRecordKindRECORD_CONTEXT captureRecordKind = 7
 )
 

@@ -19,6 +19,7 @@ const (
 	KindEnd     = uint8(captureRecordKindRECORD_END)
 	KindClose   = uint8(captureRecordKindRECORD_CLOSE)
 	KindExec    = uint8(captureRecordKindRECORD_EXEC)
+	KindFork    = uint8(captureRecordKindRECORD_FORK)
 	KindExit    = uint8(captureRecordKindRECORD_EXIT)
 	KindContext = uint8(captureRecordKindRECORD_CONTEXT)
 )
@@ -32,7 +33,7 @@ type Segment captureSegmentRecord
 // Open announces a connection.
 type Open captureOpenRecord
 
-// Process is an exec or exit.
+// Process is an exec, fork or exit.
 type Process captureProcessRecord
 
 // Context is a trace context that came with a request, not in its bytes.
@@ -75,7 +76,7 @@ func AsOpen(record []byte) *Open {
 	return (*Open)(unsafe.Pointer(unsafe.SliceData(record)))
 }
 
-// AsProcess views a record of KindExec or KindExit; nil if it is too short.
+// AsProcess views a record of KindExec, KindFork or KindExit; nil if it is too short.
 func AsProcess(record []byte) *Process {
 	if len(record) < processSize {
 		return nil

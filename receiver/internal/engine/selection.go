@@ -35,7 +35,12 @@ type selection struct {
 
 	mu       sync.RWMutex
 	verdicts map[uint32]verdict
+	// parents are those of processes that were made by one without a verdict.
+	parents map[uint32]uint32
 }
+
+// maxParents bounds selection.parents between two sweeps.
+const maxParents = 1 << 12
 
 type verdict struct {
 	selected bool
@@ -56,6 +61,7 @@ func newSelection(c config.Discovery, logger *zap.Logger) (*selection, error) {
 		logger:   logger,
 		any:      matcher.Trivial(),
 		verdicts: map[uint32]verdict{},
+		parents:  map[uint32]uint32{},
 	}, nil
 }
 
@@ -114,6 +120,34 @@ func (s *selection) examine(pid uint32, file string, news bool) {
 	}
 }
 
+// forked is told that a process has made another one, which is as selected as it is.
+func (s *selection) forked(pid, parent uint32) {
+	if s.any {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v, ok := s.verdicts[parent]; ok {
+		s.verdicts[pid] = verdict{selected: v.selected}
+		return
+	}
+	// The parent has executed something and is not judged yet.
+	if len(s.parents) < maxParents {
+		s.parents[pid] = parent
+	}
+}
+
+// parent of a process, which may be gone.
+func (s *selection) parent(pid uint32) uint32 {
+	s.mu.RLock()
+	p, ok := s.parents[pid]
+	s.mu.RUnlock()
+	if ok {
+		return p
+	}
+	return s.scanner.Parent(pid)
+}
+
 // forget is told that a process has exited.
 func (s *selection) forget(pid uint32) {
 	s.generation.Add(1)
@@ -137,6 +171,7 @@ func (s *selection) sweep() {
 			delete(s.verdicts, pid)
 		}
 	}
+	clear(s.parents)
 }
 
 // allows reports whether exchanges of a process are wanted. The kernel filters
@@ -150,7 +185,7 @@ func (s *selection) allows(pid uint32, first bool) bool {
 		return selected
 	}
 	// A child is as selected as its parent.
-	if parent, ok := s.verdict(s.scanner.Parent(pid)); ok && parent {
+	if parent, ok := s.verdict(s.parent(pid)); ok && parent {
 		s.record(pid, true)
 		return true
 	}

@@ -202,6 +202,10 @@ func (s *shard) record(b []byte) {
 			s.engine.processes.Exec(p.Tgid, p.Name())
 			s.engine.selection.executed(p.Tgid, p.File())
 		}
+	case capture.KindFork:
+		if p := capture.AsProcess(b); p != nil {
+			s.engine.selection.forked(p.Tgid, p.Parent)
+		}
 	case capture.KindExit:
 		if p := capture.AsProcess(b); p != nil {
 			s.engine.processes.Exit(p.Tgid)
