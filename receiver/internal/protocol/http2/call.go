@@ -47,6 +47,8 @@ type progress struct {
 	// requested: the head of the request was understood; begun: the Sink knows of
 	// the exchange.
 	requested, begun bool
+	// sent: the request is complete.
+	sent bool
 	// tunnel: CONNECT, which is over with the head of its response.
 	tunnel bool
 	// responded: the response's head was seen (1xx aside).
@@ -227,7 +229,7 @@ func (p *parser) finish(c *call, time uint64, failure exchange.Failure) {
 		// Of whichever request the thread served.
 		x.Measured.ThreadCPU, x.Measured.RunQueue = exchange.NotMeasured, exchange.NotMeasured
 	}
-	p.failures = 0
+	p.failures, p.misses = 0, 0
 	p.host.Sink.End(x)
 	p.drop(c)
 }

@@ -86,7 +86,7 @@ func (f *frame) valid() bool {
 	case frameWindowUpdate:
 		return f.length == 4
 	}
-	return true // unknown types are ignored (section 5.5)
+	return f.length <= ordinaryFrame // unknown types are ignored (section 5.5)
 }
 
 // usual reports whether it is a frame such as there are: what is demanded where a

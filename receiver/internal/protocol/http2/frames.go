@@ -116,14 +116,17 @@ func (p *parser) section(d *direction, f *frame, b []byte, from *stream.Origin, 
 	}
 	end := f.flags&flagEndStream != 0
 	if request {
-		p.request(c, f.stream, h, from)
+		p.request(c, f.stream, h, from, end)
 	} else {
 		p.response(c, f.stream, h, end)
 	}
 }
 
 // request acts on the header section of a request, or its trailers.
-func (p *parser) request(c *call, id uint32, h *header, from *stream.Origin) {
+func (p *parser) request(c *call, id uint32, h *header, from *stream.Origin, end bool) {
+	if c != nil && c.requested && end {
+		c.sent = true
+	}
 	if c != nil && c.requested || id <= p.newest && c == nil || id%2 == 0 {
 		return // trailers, or of a call that is over
 	}
@@ -142,7 +145,7 @@ func (p *parser) request(c *call, id uint32, h *header, from *stream.Origin) {
 			return
 		}
 	}
-	c.requested = true
+	c.requested, c.sent = true, end
 	x := &c.x
 	x.PID, x.TID, x.Role = from.PID, from.TID, p.role
 	x.Start, x.End = from.First, 0
@@ -311,8 +314,12 @@ func (p *parser) data(d *direction, f *frame, b []byte, request bool) {
 		}
 		c.code = c.web.feed(b, size)
 	}
-	if f.flags&flagEndStream != 0 && !request {
-		d.ending = f.stream
+	if f.flags&flagEndStream != 0 {
+		if request {
+			c.sent = true
+		} else {
+			d.ending = f.stream
+		}
 	}
 }
 

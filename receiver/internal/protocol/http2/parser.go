@@ -17,6 +17,9 @@ const (
 	// maxFailures is how many times frames may not be understood, with nothing
 	// understood between them, before that is a mismatch.
 	maxFailures = 5
+	// maxMisses is how many turns may begin without a frame, with no call complete
+	// between them, before that is a mismatch.
+	maxMisses = 64
 	// keepBlock is the largest buffer of a header section kept, in bytes.
 	keepBlock = 8 << 10
 )
@@ -28,6 +31,8 @@ type direction struct {
 	// synced: a frame begins at the position. seen: there was a segment. fresh: it is
 	// to be the first one of HTTP/2.
 	synced, seen, fresh bool
+	// turn: the segment at hand begins a turn.
+	turn bool
 	// was: it was synced once.
 	was bool
 	// block is the header section in progress, of which CONTINUATION frames follow.
@@ -68,7 +73,7 @@ type parser struct {
 	turn   turn
 	header header
 
-	failures int
+	failures, misses int
 	// measured is of the last segment of responses.
 	measured exchange.Measured
 	// time of the segment at hand.
@@ -123,6 +128,7 @@ func (p *parser) Segment(s *protocol.Segment) error {
 		d.ending = 0
 	}
 	d.bytes.Feed(s, turn)
+	d.turn = turn
 	if !d.seen {
 		d.seen = true
 		p.start(d, s)

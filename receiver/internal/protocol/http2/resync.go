@@ -2,6 +2,8 @@
 
 package http2
 
+import "github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
+
 // Bytes that passed without being seen cost two things: where frames begin, and what
 // is in the dynamic table if they held header sections.
 //
@@ -42,9 +44,10 @@ func (p *parser) unsync(d *direction, request bool) {
 	}
 	for _, c := range p.calls {
 		c.doubtful = true
-		if request {
+		switch {
+		case request && !c.sent:
 			c.requestBody = -1
-		} else {
+		case !request && c.responded:
 			c.responseBody = -1
 			c.web.lost = true
 		}
@@ -88,11 +91,13 @@ func (p *parser) resync(d *direction, request bool) bool {
 			d.was = true
 			return true
 		}
-		if !t.HoleAhead() {
+		if !t.HoleAhead() || !t.Resync() {
 			t.Clear()
-			return false
-		}
-		if !t.Resync() {
+			if d.turn && d.was {
+				if p.misses++; p.misses >= maxMisses {
+					p.err = protocol.ErrMismatch
+				}
+			}
 			return false
 		}
 	}
