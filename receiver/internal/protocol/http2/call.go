@@ -72,6 +72,7 @@ type progress struct {
 	code                      rpcconv.Code
 	failed                    string // error.type of a stream that was reset
 	timeout                   uint64 // grpc-timeout, ns
+	timeless                  bool   // whether it has one is not known
 	requestBody, responseBody int64  // -1: not known
 	web                       webBody
 }

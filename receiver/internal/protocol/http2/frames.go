@@ -174,6 +174,7 @@ func (p *parser) request(c *call, id uint32, h *header, from *stream.Origin, end
 	d.UserAgent = append(d.UserAgent[:0], h.userAgent...)
 	c.rpc.Reset()
 	c.timeout = parseTimeout(h.grpcTimeout)
+	c.timeless = h.grpcTimeout == nil && h.unknown > 0
 	if connect {
 		// A tunnel, or a WebSocket (RFC 8441): the request is over when it is
 		// answered.
@@ -331,7 +332,7 @@ func (p *parser) ended(id uint32) {
 }
 
 // reset acts on RST_STREAM, which either side may send.
-func (p *parser) reset(f *frame, code uint32) {
+func (p *parser) reset(f *frame, code uint32, request bool) {
 	c := p.find(f.stream)
 	if c == nil {
 		return
@@ -347,16 +348,24 @@ func (p *parser) reset(f *frame, code uint32) {
 	}
 	if c.class == classGRPC || c.class == classWeb {
 		c.code = rpcconv.CodeOfReset(code)
-		if code == codeCancel && c.timeout > 0 && p.time-min(c.x.Start, p.time)+timeoutSlack >= c.timeout {
+		if code == codeCancel && c.timeless {
+			p.abandon(c)
+			return
+		}
+		slack := uint64(0)
+		if request {
+			slack = timeoutSlack
+		}
+		if code == codeCancel && c.timeout > 0 && p.time-min(c.x.Start, p.time)+slack >= c.timeout {
 			c.code = rpcconv.DeadlineExceeded
 		}
 	}
 	p.finish(c, p.time, exchange.FailureNone)
 }
 
-// timeoutSlack is how much earlier than its timeout a cancelled call may seem to end
-// that was cancelled because of it: a server reads the request after the client's
-// clock has started. ns.
+// timeoutSlack is how much earlier than its timeout a call may seem to end that its
+// client has cancelled because of it: its clock starts before the request is seen, and
+// grpc-timeout may be rounded up. ns.
 const timeoutSlack = 2e6
 
 // goAway acts on GOAWAY: streams of the other side above last were not processed and

@@ -252,7 +252,7 @@ func (p *parser) consume(d *direction, request bool) {
 		case frameData:
 			p.data(d, &f, b, request)
 		case frameReset:
-			p.reset(&f, be32(b))
+			p.reset(&f, be32(b), request)
 		case frameGoAway:
 			p.goAway(be32(b)&^(1<<31), request)
 		}
