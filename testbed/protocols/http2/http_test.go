@@ -71,7 +71,7 @@ func TestGroundTruthHTTP(t *testing.T) {
 			}
 			url := fmt.Sprintf("http://127.0.0.1:%d/", s.port)
 			p := start(t, append(args, url+"index.html", url+"missing")...)
-			_ = p.end()
+			p.wait()
 			counts = append(counts, &counted{name: strings.Join(args[:min(len(args), 3)], " ") + " to " + name, client: true, pid: p.pid(), ok: 1, missing: 1})
 			onServer.ok++
 			onServer.missing++
@@ -186,16 +186,12 @@ func h2load(t *testing.T, port, streams, requests int) *counted {
 	t.Helper()
 	url := fmt.Sprintf("http://127.0.0.1:%d/", port)
 	p := start(t, "h2load", "-n", strconv.Itoa(requests), "-c", "2", "-m", strconv.Itoa(streams), url+"index.html", url+"missing")
-	require.NoError(t, p.stdin.Close())
-	var text strings.Builder
-	_, err := p.lines.WriteTo(&text)
-	require.NoError(t, err)
-	require.NoError(t, p.cmd.Wait())
-	m := succeeded.FindStringSubmatch(text.String())
-	require.Len(t, m, 3, text.String())
+	text := p.wait()
+	m := succeeded.FindStringSubmatch(text)
+	require.Len(t, m, 3, text)
 	ok, _ := strconv.Atoi(m[1])
 	missing, _ := strconv.Atoi(m[2])
-	require.Equal(t, requests, ok+missing, text.String())
+	require.Equal(t, requests, ok+missing, text)
 	return &counted{client: true, pid: p.pid(), ok: ok, missing: missing}
 }
 

@@ -110,6 +110,19 @@ func (p *program) pid() int { return p.cmd.Process.Pid }
 
 func (p *program) target() string { return "127.0.0.1:" + strconv.Itoa(p.port) }
 
+// wait waits for a program that is not one of ours, and returns what it printed.
+func (p *program) wait() string {
+	p.t.Helper()
+	require.NoError(p.t, p.stdin.Close())
+	timer := time.AfterFunc(30*time.Second, func() { _ = p.cmd.Process.Kill() })
+	defer timer.Stop()
+	var text strings.Builder
+	_, err := p.lines.WriteTo(&text)
+	require.NoError(p.t, err)
+	require.NoError(p.t, p.cmd.Wait(), "%s", p.errs.String())
+	return text.String()
+}
+
 // end ends a server, or waits for a client, and returns what it says.
 func (p *program) end() []call {
 	p.t.Helper()
