@@ -101,6 +101,7 @@ func (p *parser) search(id uint32) (int, bool) {
 func (p *parser) open(id uint32) *call {
 	if len(p.calls) >= maxCalls {
 		p.host.Stats.Unmatched++
+		p.strays = true
 		return nil
 	}
 	var c *call

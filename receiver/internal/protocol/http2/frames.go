@@ -87,7 +87,7 @@ func (p *parser) promised(d *direction, f *frame, b []byte) {
 }
 
 func (p *parser) pushed(d *direction, b []byte) {
-	p.distrust(d, nil)
+	p.distrust(d, nil, false)
 	p.header.reset()
 	if !d.hpack.decode(b, &p.header) {
 		p.garbled(d)
@@ -100,12 +100,13 @@ func (p *parser) section(d *direction, f *frame, b []byte, from *stream.Origin, 
 	if request {
 		p.trustRequests(d, f.stream)
 	} else {
-		p.distrust(d, c)
+		p.distrust(d, c, f.flags&flagEndStream != 0)
 	}
 	h := &p.header
 	h.reset()
 	if !d.hpack.decode(b, h) {
 		p.garbled(d)
+		p.strays = true
 		if c != nil {
 			p.abandon(c)
 		} else if request && f.stream > p.newest {
@@ -135,6 +136,7 @@ func (p *parser) request(c *call, id uint32, h *header, from *stream.Origin, end
 	connect := string(h.method) == "CONNECT"
 	if len(h.method) == 0 || len(h.path) == 0 && !(connect && len(h.authority) > 0) {
 		p.host.Stats.Unmatched++
+		p.strays = true
 		if c != nil {
 			p.drop(c)
 		}

@@ -70,6 +70,8 @@ type parser struct {
 	free  []*call
 	// newest is the highest stream of a request.
 	newest uint32
+	// strays: streams may be in flight that are not among the calls.
+	strays bool
 	turn   turn
 	header header
 
@@ -85,7 +87,7 @@ type parser struct {
 var _ protocol.Parser = (*parser)(nil)
 
 func newParser(host protocol.Host, o Options, req protocol.Direction) *parser {
-	p := &parser{host: host, options: o, requests: req, role: host.Connection.Role, measured: exchange.Unmeasured}
+	p := &parser{host: host, options: o, requests: req, role: host.Connection.Role, measured: exchange.Unmeasured, strays: true}
 	if p.role == exchange.RoleUnknown {
 		// Who reads requests is the server (a socketpair cannot tell).
 		p.role = exchange.RoleServer
@@ -157,6 +159,7 @@ func (p *parser) start(d *direction, s *protocol.Segment) {
 		if n := min(len(b), len(preface)); n > 0 && string(b[:n]) == preface[:n] {
 			d.bytes.Discard(uint64(len(preface)))
 			p.begin(d)
+			p.strays = false
 			if r := &p.dirs[s.Dir.Other()]; !r.seen {
 				p.begin(r)
 				r.seen = true
@@ -298,6 +301,7 @@ func (p *parser) skipBlock(d *direction, f *frame, request bool) {
 	}
 	k.open, k.skip, k.bytes = f.flags&flagEndHeaders == 0, true, nil
 	id := k.head.stream
+	p.strays = true
 	if c := p.find(id); c != nil {
 		p.abandon(c)
 	} else if request && id > p.newest {

@@ -35,6 +35,7 @@ func (p *parser) unsync(d *direction, request bool) {
 	d.synced = false
 	if d.block.open {
 		d.block.open = false
+		p.strays = true
 		if c := p.find(d.block.head.stream); c != nil {
 			p.abandon(c)
 		} else if request {
@@ -59,20 +60,24 @@ func (p *parser) unsync(d *direction, request bool) {
 func (p *parser) trustRequests(d *direction, id uint32) {
 	if d.suspect && id != p.newest+2 {
 		d.hpack.forget()
+		p.strays = p.strays || id > p.newest // requests were lost
 	}
 	d.suspect = false
 }
 
-// distrust does that for a response; c is nil if it is of no call.
-func (p *parser) distrust(d *direction, c *call) {
+// distrust does that for a response; c is nil if it is of no call. end: the stream ends
+// with this header section.
+func (p *parser) distrust(d *direction, c *call, end bool) {
 	if !d.suspect {
 		return
 	}
+	sound := !p.strays
 	for _, other := range p.calls {
-		if other.doubtful && other != c {
-			d.hpack.forget()
-			break
-		}
+		// What ends a response may be its trailers, and the head lost.
+		sound = sound && (!other.doubtful || other == c && (c.responded || !end))
+	}
+	if !sound {
+		d.hpack.forget()
 	}
 	d.suspect = false
 }
@@ -112,8 +117,8 @@ func (p *parser) scan(b []byte, first, whole, request bool) int {
 		case n == 0:
 		case n >= 3, exact && whole && n >= 2:
 			return at
-		case at == 0 && first && (exact && whole || p.goesOn(b)):
-			return at
+		case at == 0 && first && (whole && (exact || len(b) == frameHead) || p.goesOn(b)):
+			return at // some read the head of a frame by itself
 		}
 	}
 	return -1

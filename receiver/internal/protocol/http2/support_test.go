@@ -195,6 +195,7 @@ type harness struct {
 	req            protocol.Direction
 	now            uint64
 	at             [2]uint64
+	pending        [2]uint64 // lost, and not told of yet
 	err            error
 	client, server *side
 }
@@ -227,11 +228,16 @@ func (h *harness) segment(s protocol.Segment) {
 		s.Len = len(s.Data)
 	}
 	s.Offset = h.at[s.Dir] + s.Lost
+	s.Lost += h.pending[s.Dir]
+	h.pending[s.Dir] = 0
 	h.at[s.Dir] = s.Offset + uint64(s.Len)
 	if h.err == nil {
 		h.err = h.parser.Segment(&s)
 	}
 }
+
+// skip is for bytes that moved before the connection was seen: they are not lost.
+func (h *harness) skip(int, int) {}
 
 func (h *harness) send(dir protocol.Direction, b []byte) {
 	if len(b) > 0 {

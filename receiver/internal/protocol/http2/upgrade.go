@@ -16,7 +16,7 @@ func (h *http2) Resume(host protocol.Host, u *protocol.Upgrade) protocol.Parser 
 	responses := &p.dirs[u.Requests.Other()]
 	p.begin(responses)
 	responses.seen = true
-	p.newest = 1
+	p.newest, p.strays = 1, false
 
 	from, ok := u.Request.Detail.(*httpconv.Detail)
 	c := p.open(1)

@@ -11,6 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/h2c"
 )
 
 func protocols() *http.Protocols {
@@ -22,12 +25,13 @@ func protocols() *http.Protocols {
 
 var statuses = []int{200, 201, 204, 301, 304, 400, 404, 418, 500, 503}
 
-func httpServer() error {
+// httpServer takes HTTP/2 with prior knowledge, or after an upgrade.
+func httpServer(upgrade bool) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	s := &http.Server{Protocols: protocols(), MaxHeaderBytes: 1 << 20, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	var handler http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := now()
 		n, _ := io.Copy(io.Discard, r.Body)
 		kind, id, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/truth/"), "/")
@@ -44,7 +48,12 @@ func httpServer() error {
 		w.WriteHeader(code)
 		_, _ = w.Write(make([]byte, size))
 		record(Call{Path: r.URL.Path, Code: strconv.Itoa(code), Start: start, End: now(), Request: int(n), Response: size})
-	})}
+	})
+	s := &http.Server{Protocols: protocols(), MaxHeaderBytes: 1 << 20, Handler: handler}
+	if upgrade {
+		s.Protocols = nil
+		s.Handler = h2c.NewHandler(handler, &http2.Server{})
+	}
 	go func() { _ = s.Serve(l) }()
 	say("listening %d", l.Addr().(*net.TCPAddr).Port)
 	untilEOF()

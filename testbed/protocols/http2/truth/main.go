@@ -5,7 +5,7 @@
 //
 //	truth grpc-server
 //	truth grpc-client -target HOST:PORT -name CASE -streams N -count N -kinds unary,coded...
-//	truth http-server
+//	truth http-server, h2c-server
 //	truth http-client -target HOST:PORT ...
 //
 // Servers print "listening PORT" first and end with their standard input.
@@ -82,7 +82,9 @@ func main() {
 	case "grpc-client":
 		err = grpcClient(&o)
 	case "http-server":
-		err = httpServer()
+		err = httpServer(false)
+	case "h2c-server":
+		err = httpServer(true)
 	case "http-client":
 		err = httpClient(&o)
 	default:
