@@ -129,6 +129,10 @@ func (p *parser) drop(c *call) {
 	if !ok {
 		return
 	}
+	if d := &p.dirs[p.requests.Other()]; c.doubtful && d.suspect {
+		d.hpack.forget() // nobody will know what was lost of it
+		d.suspect = false
+	}
 	copy(p.calls[i:], p.calls[i+1:])
 	p.calls[len(p.calls)-1] = nil
 	p.calls = p.calls[:len(p.calls)-1]
