@@ -5,6 +5,7 @@ package http2
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/testbed/protocols"
@@ -31,12 +32,15 @@ type pairOf struct {
 	streams, count int
 }
 
+// warm: clients of large messages make a small call first.
+func (p *pairOf) warm() string { return map[bool]string{true: "-warm", false: "-streams=" + strconv.Itoa(p.streams)}[p.mode == "grpc" && strings.Contains(p.kinds, "longheader")] }
+
 // run makes the calls of a pair on a server that runs, and says what is to be expected.
 func (p *pairOf) run(t *testing.T, s *program, n int) *expectation {
 	t.Helper()
 	name := fmt.Sprintf("c%d", n)
 	c := start(t, p.client(p.mode+"-client", "-target", s.target(), "-name", name, "-streams", strconv.Itoa(p.streams),
-		"-count", strconv.Itoa(p.count), "-kinds", p.kinds)...).collect()
+		"-count", strconv.Itoa(p.count), "-kinds", p.kinds, p.warm())...).collect()
 	return &expectation{name: p.name, pid: c.pid(), client: true, calls: c.end()}
 }
 

@@ -104,6 +104,9 @@ def call(channel, kind, ident):
 def client(o):
     with grpc.insecure_channel(o.target, options=OPTIONS) as channel:
         grpc.channel_ready_future(channel).result(10)
+        if o.warm:
+            call(channel, "unary", f"warm-{o.name}")
+            time.sleep(0.2)
         with futures.ThreadPoolExecutor(max_workers=o.streams) as pool:
             jobs = [
                 pool.submit(call, channel, kind, f"{o.name}-{kind}-{n}")
@@ -122,6 +125,7 @@ def main():
     p.add_argument("-streams", type=int, default=1)
     p.add_argument("-count", type=int, default=100)
     p.add_argument("-kinds", default="unary")
+    p.add_argument("-warm", action="store_true")
     o = p.parse_args()
     server() if o.mode == "grpc-server" else client(o)
 

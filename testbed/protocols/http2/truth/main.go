@@ -57,7 +57,7 @@ type options struct {
 	streams      int
 	count        int
 	kinds        []string
-	wait         bool
+	wait, warm   bool
 }
 
 func main() {
@@ -72,6 +72,7 @@ func main() {
 	flags.IntVar(&o.streams, "streams", 1, "calls in flight")
 	flags.IntVar(&o.count, "count", 100, "calls of each kind")
 	flags.BoolVar(&o.wait, "wait", false, "make a few calls, then wait for a line on standard input")
+	flags.BoolVar(&o.warm, "warm", false, "make one call and wait a moment first")
 	kinds := flags.String("kinds", "unary", "comma-separated")
 	_ = flags.Parse(os.Args[2:])
 	o.kinds = strings.Split(*kinds, ",")
@@ -108,6 +109,12 @@ func run(o *options, do func(kind, id string, n int)) {
 		}
 		say("waiting")
 		_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
+	}
+	if o.warm {
+		// What is copied of a connection depends on what it turns out to be, which
+		// the kernel learns of some milliseconds later.
+		do("unary", "warm-"+o.name, 0)
+		time.Sleep(200 * time.Millisecond)
 	}
 	type job struct {
 		kind string
