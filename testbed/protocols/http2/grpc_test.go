@@ -33,7 +33,9 @@ type pairOf struct {
 }
 
 // warm: clients of large messages make a small call first.
-func (p *pairOf) warm() string { return map[bool]string{true: "-warm", false: "-streams=" + strconv.Itoa(p.streams)}[p.mode == "grpc" && strings.Contains(p.kinds, "longheader")] }
+func (p *pairOf) warm() string {
+	return map[bool]string{true: "-warm", false: "-streams=" + strconv.Itoa(p.streams)}[p.mode == "grpc" && strings.Contains(p.kinds, "longheader")]
+}
 
 // run makes the calls of a pair on a server that runs, and says what is to be expected.
 func (p *pairOf) run(t *testing.T, s *program, n int) *expectation {
