@@ -41,6 +41,8 @@ needs=(
   "/usr/lib/python3/dist-packages/pymysql python3-pymysql"
   "/usr/lib/python3/dist-packages/MySQLdb python3-mysqldb"
   "/usr/lib/python3/dist-packages/pymongo python3-pymongo"
+  "h2load nghttp2-client"
+  "nghttpd nghttp2-server"
 )
 there() { # command, module or |-separated files
   case "$1" in

@@ -78,12 +78,7 @@ func (t *Tracker) accept(c *conn, index int, requests protocol.Direction, s *pro
 		s.Lost = 0
 		t.applyPolicy(c)
 	}
-	c.parser = t.protocols[index].New(protocol.Host{
-		Connection: &c.Connection,
-		Sink:       &t.sinks[index],
-		Stats:      &t.stats.ByProtocol[index],
-		Strings:    t.strings,
-	}, requests)
+	c.parser = t.protocols[index].New(t.host(c, index), requests)
 	pending, bytes := c.pending, c.bytes
 	c.pending, c.bytes = nil, nil
 	c.evidence = [2][]byte{}

@@ -204,6 +204,9 @@ func (t *Tracker) Segment(id, offset uint64, s *protocol.Segment) {
 
 func (t *Tracker) parse(c *conn, s *protocol.Segment) {
 	err := c.parser.Segment(s)
+	if errors.Is(err, protocol.ErrUpgraded) && t.upgrade(c, s) {
+		return
+	}
 	if err != nil {
 		t.withdraw(c, err)
 		return
@@ -225,6 +228,45 @@ func (t *Tracker) applyPolicy(c *conn) {
 	}
 }
 
+// upgrade lets the parser of another protocol go on, and reports whether there is one.
+func (t *Tracker) upgrade(c *conn, s *protocol.Segment) bool {
+	up, ok := c.parser.(protocol.Upgrader)
+	if !ok {
+		return false
+	}
+	u := up.Upgraded()
+	for i, p := range t.protocols {
+		next, ok := p.(protocol.Successor)
+		if !ok || p.Name() != u.Protocol {
+			continue
+		}
+		c.parser.Close(c.lastTime, exchange.FailureNone)
+		c.parser = next.Resume(t.host(c, i), u)
+		rest := *s
+		done := len(s.Data) - u.Rest
+		rest.Data, rest.Offset, rest.Len, rest.Lost = s.Data[done:], s.Offset+uint64(done), s.Len-done, 0
+		rest.Identity = exchange.Identity{}
+		if rest.Len > 0 {
+			t.parse(c, &rest)
+		} else {
+			c.window = c.parser.Window()
+			t.applyPolicy(c)
+		}
+		return true
+	}
+	return false
+}
+
+// host is what a parser of the protocol with an index works with.
+func (t *Tracker) host(c *conn, index int) protocol.Host {
+	return protocol.Host{
+		Connection: &c.Connection,
+		Sink:       &t.sinks[index],
+		Stats:      &t.stats.ByProtocol[index],
+		Strings:    t.strings,
+	}
+}
+
 // withdraw ends parsing: for good if the connection changed its protocol in an
 // orderly way, else until new evidence.
 func (t *Tracker) withdraw(c *conn, err error) {
@@ -233,7 +275,7 @@ func (t *Tracker) withdraw(c *conn, err error) {
 	c.window = protocol.DefaultWindow
 	c.midstream = true
 	c.forgetEvidence()
-	if errors.Is(err, protocol.ErrOpaque) {
+	if errors.Is(err, protocol.ErrOpaque) || errors.Is(err, protocol.ErrUpgraded) {
 		c.state = ignored
 		t.policies.Ignore(c.ID, 0)
 		return

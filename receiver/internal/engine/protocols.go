@@ -20,6 +20,7 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/nats"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/postgresql"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/redis"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/rpcconv"
 )
 
 // protocols is the registry: every protocol that is switched on, in the order
@@ -41,7 +42,7 @@ func protocols(c *config.Config) ([]protocol.Protocol, error) {
 		protocol protocol.Protocol
 	}{
 		{p.HTTP.Enabled, http1.New(http1.Options{Settings: http})},
-		{p.HTTP.Enabled || p.GRPC.Enabled, http2.New(http2.Options{Settings: http, HTTP: p.HTTP.Enabled, GRPC: p.GRPC.Enabled})},
+		{p.HTTP.Enabled || p.GRPC.Enabled, http2.New(http2.Options{Settings: http, RPC: &rpcconv.Settings{Kernel: kernel}, HTTP: p.HTTP.Enabled, GRPC: p.GRPC.Enabled})},
 		{p.PostgreSQL.Enabled, postgresql.New(postgresql.Options{Settings: p.PostgreSQL.Compile(kernel)})},
 		{p.MySQL.Enabled, mysql.New(mysql.Options{Settings: p.MySQL.Compile(kernel)})},
 		{p.Redis.Enabled, redis.New(redis.Options{Settings: p.Redis.Compile(kernel)})},

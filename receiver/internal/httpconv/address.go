@@ -28,7 +28,7 @@ func (d *Detail) parseHost(raw []byte) (address string, port int) {
 		return d.host.address, d.host.port
 	}
 	d.host = hostCache{raw: string(raw)}
-	d.host.address, d.host.port = splitHost(d.host.raw)
+	d.host.address, d.host.port = SplitHost(d.host.raw)
 	if len(raw) > 1<<10 {
 		address, port = d.host.address, d.host.port
 		d.host = hostCache{} // not worth its memory
@@ -37,7 +37,10 @@ func (d *Detail) parseHost(raw []byte) (address string, port int) {
 	return d.host.address, d.host.port
 }
 
-func splitHost(s string) (address string, port int) {
+// SplitHost splits "host", "host:port", "[v6]:port", with or without userinfo. The
+// address is "" if the text cannot be a host; the port is 0 if there is none that makes
+// sense.
+func SplitHost(s string) (address string, port int) {
 	if i := strings.LastIndexByte(s, '@'); i >= 0 {
 		s = s[i+1:] // userinfo
 	}

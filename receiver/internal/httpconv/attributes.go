@@ -34,6 +34,8 @@ const (
 
 	// attrURLTruncated is our own: the target was longer than what was seen.
 	attrURLTruncated = "ebpf.url.truncated"
+	// attrConnect is the protocol a CONNECT request asks for (RFC 8441).
+	attrConnect = "ebpf.http.connect.protocol"
 )
 
 // PutSpanAttributes implements exchange.Detail.
@@ -54,7 +56,7 @@ func (d *Detail) PutSpanAttributes(x *exchange.Exchange, m pcommon.Map) {
 
 	n := 1 + count(address != "") + count(address != "" && port != 0) +
 		count(peer != "") + count(peer != "" && peerPort != 0) + count(version != "") + count(unix) +
-		count(other) + count(template != "") + count(d.TargetCut) + count(d.Status != 0) + count(errorType != "") +
+		count(other) + count(template != "") + count(d.TargetCut) + count(d.Status != 0) + count(errorType != "") + count(d.Connect != "") +
 		count(d.RequestBody > 0) + count(d.ResponseBody > 0) + x.KernelAttributes()
 	if client {
 		n++ // url.full
@@ -122,6 +124,9 @@ func (d *Detail) PutSpanAttributes(x *exchange.Exchange, m pcommon.Map) {
 	}
 	if errorType != "" {
 		b.AppendEmpty(attrErrorType).SetStr(errorType)
+	}
+	if d.Connect != "" {
+		b.AppendEmpty(attrConnect).SetStr(d.Connect)
 	}
 	if d.RequestBody > 0 {
 		b.AppendEmpty(attrRequestBodySize).SetInt(d.RequestBody)

@@ -57,6 +57,12 @@ type Detail struct {
 	Host, UserAgent []byte
 	// Status is the response's status code; 0 if none was seen.
 	Status int
+	// Error is error.type of a response that did not become complete, although the
+	// connection goes on; "" if there is no such thing.
+	Error string
+	// Connect is the protocol that a CONNECT request asks for (RFC 8441), such as
+	// websocket.
+	Connect string
 	// RequestBody and ResponseBody are payload body sizes in bytes (after
 	// removing chunked framing); -1 if not known.
 	RequestBody, ResponseBody int64
@@ -82,6 +88,7 @@ func (d *Detail) Reset() {
 	d.TargetCut = false
 	d.Host, d.UserAgent = d.Host[:0], d.UserAgent[:0]
 	d.Status = 0
+	d.Error, d.Connect = "", ""
 	d.RequestBody, d.ResponseBody = -1, -1
 	d.request.parsed, d.route.resolved = false, false
 }
@@ -104,7 +111,7 @@ func (d *Detail) SpanKind(x *exchange.Exchange) ptrace.SpanKind {
 
 // SpanStatus implements exchange.Detail.
 func (d *Detail) SpanStatus(x *exchange.Exchange) ptrace.StatusCode {
-	if x.Failure != exchange.FailureNone || d.statusIsError(x) {
+	if x.Failure != exchange.FailureNone || d.Error != "" || d.statusIsError(x) {
 		return ptrace.StatusCodeError
 	}
 	return ptrace.StatusCodeUnset
@@ -127,6 +134,9 @@ func (d *Detail) statusIsError(x *exchange.Exchange) bool {
 func (d *Detail) errorType(x *exchange.Exchange) string {
 	if d.statusIsError(x) {
 		return d.statusText()
+	}
+	if d.Error != "" {
+		return d.Error
 	}
 	return x.Failure.ErrorType()
 }

@@ -70,9 +70,9 @@ func size(n int64) float64 {
 // first, then the texts.
 func (d *Detail) AppendMetricKey(x *exchange.Exchange, b []byte) []byte {
 	r := d.parsed()
-	failure := x.Failure
+	failure, broken := x.Failure, d.Error
 	if d.statusIsError(x) {
-		failure = exchange.FailureNone // error.type is the status
+		failure, broken = exchange.FailureNone, "" // error.type is the status
 	}
 	template := d.template(x)
 	client := x.Role == exchange.RoleClient
@@ -85,8 +85,8 @@ func (d *Detail) AppendMetricKey(x *exchange.Exchange, b []byte) []byte {
 	}
 	b = append(b, byte(d.Version), byte(d.Status>>8), byte(d.Status), byte(failure), byte(port>>8), byte(port),
 		byte(len(r.method)>>8), byte(len(r.method)), byte(len(template)>>8), byte(len(template)),
-		byte(len(scheme)>>8), byte(len(scheme)))
-	return append(append(append(append(b, r.method...), template...), scheme...), address...)
+		byte(len(scheme)>>8), byte(len(scheme)), byte(len(broken)))
+	return append(append(append(append(append(b, r.method...), template...), scheme...), broken...), address...)
 }
 
 // PutMetricAttributes implements exchange.Detail.

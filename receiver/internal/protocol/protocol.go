@@ -97,6 +97,34 @@ var ErrMismatch = errors.New("bytes do not match the protocol")
 // being its protocol (CONNECT, Upgrade): nothing more is to be expected of it.
 var ErrOpaque = errors.New("connection switched to another protocol")
 
+// ErrUpgraded is returned by a parser, which is an Upgrader, when the connection goes on
+// as another protocol that is known.
+var ErrUpgraded = errors.New("connection was upgraded to another protocol")
+
+// Upgrade says how a connection goes on.
+type Upgrade struct {
+	// Protocol is the name of the protocol, which is a Successor.
+	Protocol string
+	// Requests is the direction requests travel in.
+	Requests Direction
+	// Request is one that is still to be answered, in the other protocol. The Sink was
+	// told to abandon it: who goes on with it begins it anew.
+	Request *exchange.Exchange
+	// Rest is how many of the last bytes of the segment's Data are the other
+	// protocol's.
+	Rest int
+}
+
+// Upgrader is a Parser that may return ErrUpgraded.
+type Upgrader interface {
+	Upgraded() *Upgrade
+}
+
+// Successor is a Protocol that connections may be upgraded to.
+type Successor interface {
+	Resume(h Host, u *Upgrade) Parser
+}
+
 // Parser is one protocol on one connection.
 type Parser interface {
 	// Segment consumes bytes. The error is nil, ErrMismatch or ErrOpaque;

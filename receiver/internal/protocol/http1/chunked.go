@@ -180,3 +180,19 @@ func (st *stream) skipChunked(n int64) bool {
 	}
 	return n == 0
 }
+
+const notHex = 0xff
+
+// hexValue maps the lower-case hexadecimal digits.
+var hexValue = func() (t [256]byte) {
+	for i := range t {
+		t[i] = notHex
+	}
+	for c := byte('0'); c <= '9'; c++ {
+		t[c] = c - '0'
+	}
+	for c := byte('a'); c <= 'f'; c++ {
+		t[c] = c - 'a' + 10
+	}
+	return t
+}()

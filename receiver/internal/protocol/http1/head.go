@@ -54,6 +54,8 @@ type head struct {
 	// folded: there was a folded line (RFC 9112 section 5.2); values may be
 	// incomplete until it is unfolded.
 	folded bool
+	// h2c: a 101 response that goes on as HTTP/2.
+	h2c bool
 }
 
 const (
@@ -198,6 +200,21 @@ func (h *head) header(b []byte, n int, want uint8) (end bool) {
 		h.folded = h.folded || folded(l)
 	}
 	return false
+}
+
+// upgradesTo reports whether a response head names a protocol, in lower case, in its
+// Upgrade header.
+func upgradesTo(head []byte, name string) bool {
+	for {
+		l, rest, ok := line(head)
+		if !ok || len(l) == 0 {
+			return false
+		}
+		if v, ok := value(l, "upgrade"); ok && equalFold(v, name) {
+			return true
+		}
+		head = rest
+	}
 }
 
 // other notes that b begins with one of others.

@@ -358,6 +358,13 @@ func (p *parser) respond(h *head, s *protocol.Segment) {
 	sl.d.Status, sl.d.ResponseBody = h.status, 0
 	sl.final = true
 	st := &p.resp
+	if h.h2c && p.certain && p.size == 1 {
+		// It is answered in HTTP/2 (RFC 7540 section 3.2).
+		p.upgrade = &protocol.Upgrade{Protocol: "http2", Requests: p.direction, Request: &sl.x, Rest: -1}
+		p.abandonFront()
+		p.err = protocol.ErrUpgraded
+		return
+	}
 	if h.status == 101 || sl.connect && h.status < 300 {
 		// The connection is another protocol's from here on (RFC 9110
 		// sections 15.2.2 and 9.3.6).

@@ -143,6 +143,9 @@ type parser struct {
 	ends [2]protocol.End
 
 	settled int
+
+	// upgrade is how the connection goes on, after ErrUpgraded.
+	upgrade *protocol.Upgrade
 }
 
 var _ protocol.Parser = (*parser)(nil)
@@ -342,7 +345,13 @@ func (p *parser) feed(st *stream, b []byte, s *protocol.Segment) {
 			b = p.feedChunked(st, b, s)
 		}
 	}
+	if p.upgrade != nil && p.upgrade.Rest < 0 {
+		p.upgrade.Rest = len(b)
+	}
 }
+
+// Upgraded implements protocol.Upgrader.
+func (p *parser) Upgraded() *protocol.Upgrade { return p.upgrade }
 
 // feedHead consumes bytes at the start of a message or in its head.
 func (p *parser) feedHead(st *stream, b []byte, s *protocol.Segment) []byte {
@@ -440,6 +449,7 @@ func (p *parser) parse(st *stream, b []byte, cut bool, s *protocol.Segment) int 
 	if st == &p.req {
 		p.request(&h, s)
 	} else {
+		h.h2c = h.status == 101 && upgradesTo(b[:length], "h2c")
 		p.respond(&h, s)
 	}
 	return length

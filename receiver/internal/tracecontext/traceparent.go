@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package http1
+package tracecontext
 
 import (
 	"bytes"
@@ -9,9 +9,9 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 )
 
-// maxState is how much of tracestate is kept, in bytes: what W3C Trace Context
+// MaxState is how much of tracestate is kept, in bytes: what W3C Trace Context
 // section 3.3.1.5 asks to propagate at least.
-const maxState = 512
+const MaxState = 512
 
 // parentLength is the length of version 00:
 // version "-" trace-id "-" parent-id "-" trace-flags.
@@ -63,10 +63,10 @@ func hexByte(src []byte) (b byte, ok bool) {
 	return hi<<4 | lo&0x0f, (hi|lo)&0xf0 == 0
 }
 
-// parseTraceparent parses the traceparent header (W3C Trace Context section
+// ParseTraceparent parses the traceparent header (W3C Trace Context section
 // 3.2). Of versions above 00 it takes the part that is known, as section 3.2.4
 // says.
-func parseTraceparent(v []byte, r *exchange.Remote) bool {
+func ParseTraceparent(v []byte, r *exchange.Remote) bool {
 	if len(v) < parentLength || v[2] != '-' || v[35] != '-' || v[52] != '-' {
 		return false
 	}
@@ -87,42 +87,59 @@ func parseTraceparent(v []byte, r *exchange.Remote) bool {
 	return ok
 }
 
-// joinStates appends the entries of all tracestate headers in head, complete
-// lines up to the empty one, to b: as many whole ones from the front as its
-// capacity holds.
-func joinStates(b, head []byte) []byte {
-	for {
-		l, rest, ok := line(head)
-		if !ok || len(l) == 0 {
-			return b
+// AppendState appends the entries of one tracestate header to those of earlier ones
+// in b: as many whole ones as its capacity holds. It reports whether all did.
+func AppendState(b, v []byte) ([]byte, bool) {
+	for len(v) > 0 {
+		entry := v
+		if i := bytes.IndexByte(v, ','); i >= 0 {
+			entry, v = v[:i], v[i+1:]
+		} else {
+			v = nil
 		}
-		head = rest
-		v, ok := value(l, "tracestate")
-		if !ok {
+		entry = trim(entry)
+		if len(entry) == 0 {
 			continue
 		}
-		for len(v) > 0 {
-			entry := v
-			if i := bytes.IndexByte(v, ','); i >= 0 {
-				entry, v = v[:i], v[i+1:]
-			} else {
-				v = nil
-			}
-			entry = trim(entry)
-			if len(entry) == 0 {
-				continue
-			}
-			need := len(entry)
-			if len(b) > 0 {
-				need++
-			}
-			if len(b)+need > cap(b) {
-				return b
-			}
-			if len(b) > 0 {
-				b = append(b, ',')
-			}
-			b = append(b, entry...)
+		need := len(entry)
+		if len(b) > 0 {
+			need++
+		}
+		if len(b)+need > cap(b) {
+			return b, false
+		}
+		if len(b) > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, entry...)
+	}
+	return b, true
+}
+
+// trim removes optional whitespace (RFC 9110 section 5.6.3) at both ends.
+func trim(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+// equalFold compares b with a lower-case ASCII word, ignoring case.
+func equalFold(b []byte, lower string) bool {
+	if len(b) != len(lower) {
+		return false
+	}
+	for i := range b {
+		c := b[i]
+		if c-'A' <= 'Z'-'A' {
+			c |= 0x20
+		}
+		if c != lower[i] {
+			return false
 		}
 	}
+	return true
 }
