@@ -77,7 +77,11 @@ func (v *requestVisitor) tag(number uint64, b []byte) {
 	}
 }
 
-func (v *requestVisitor) batch(b *batch) { v.requests.call.current.add(b) }
+func (v *requestVisitor) batch(b *batch) {
+	o := v.requests.call.current
+	o.add(b)
+	o.first, o.last = -1, -1 // the broker decides
+}
 
 func (v *requestVisitor) header(_, value []byte) bool { return v.requests.call.current.link(value) }
 
