@@ -72,7 +72,11 @@ def python_produce():
     from kafka import KafkaProducer
 
     producer = KafkaProducer(bootstrap_servers=broker, client_id=client, linger_ms=1, max_in_flight_requests_per_connection=5)
-    sent = [producer.send(topic, b"v" * (10 + i % 300), key=str(i).encode()) for i in range(n)]
+    # Until the collector knows what a connection is, little is copied of a burst.
+    first = producer.send(topic, b"first").get(10)
+    moved(first.topic, first.partition, first.offset)
+    time.sleep(0.1)
+    sent = [producer.send(topic, b"v" * (10 + i % 300), key=str(i).encode()) for i in range(n - 1)]
     for future in sent:
         m = future.get(10)
         moved(m.topic, m.partition, m.offset)

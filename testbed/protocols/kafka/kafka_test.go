@@ -187,10 +187,16 @@ func TestGroundTruthClients(t *testing.T) {
 		t.Helper()
 		for side, s := range map[string]*seen{"client": look(spans, operation, of(r.pid)), "broker": look(spans, operation, b.by(name))} {
 			t.Logf("%s, %s: %v messages, %v seen, %d unknown; %v", name, side, r.messages(), s.messages, s.unknown, s.operations)
-			assert.Zero(t, s.unknown, side)
-			assert.Equal(t, r.messages(), s.messages, side)
 			assert.Empty(t, s.errors, side)
 			s.disjoint(t, r)
+			if side == "broker" && operation == "poll" {
+				// The broker sends records from its files to the socket without reading
+				// them (sendfile): their number passes nobody's memory.
+				assert.NotZero(t, s.operations[operation])
+				continue
+			}
+			assert.Zero(t, s.unknown, side)
+			assert.Equal(t, r.messages(), s.messages, side)
 		}
 		for _, s := range spans {
 			if group != "" && s.PID() == r.pid && s.Text("messaging.operation.name") == operation {
@@ -208,7 +214,7 @@ func TestGroundTruthClients(t *testing.T) {
 
 	r := b.franz(t, "-topics", "franz", "-n", fmt.Sprint(n), "-id", "franz-p").wait(t)
 	check("franz-p", "send", "", r, settled(w))
-	r = b.franz(t, "-mode", "consume", "-topics", "franz", "-n", fmt.Sprint(n), "-id", "franz-c", "-group", "franz-group").wait(t)
+	r = b.franz(t, "-mode", "consume", "-topics", "franz", "-n", fmt.Sprint(n), "-id", "franz-c", "-group", "franz-group", "-limit", "20000").wait(t)
 	check("franz-c", "poll", "franz-group", r, settled(w))
 
 	r = b.python(t, "confluent", "produce", "confluent", n, "confluent-p").wait(t)
@@ -229,8 +235,9 @@ func TestGroundTruthClients(t *testing.T) {
 	r = full("java")
 	r.pid = pid
 	check("java-p", "send", "", r, settled(w))
-	pid = java(t, "org.apache.kafka.tools.ConsoleConsumer", "--bootstrap-server", b.address, "--topic", "java", "--from-beginning",
-		"--max-messages", fmt.Sprint(n), "--group", "java-group", "--consumer-property", "client.id=java-c").finish(t).pid
+	pid = java(t, "org.apache.kafka.tools.consumer.ConsoleConsumer", "--bootstrap-server", b.address, "--topic", "java", "--from-beginning",
+		"--max-messages", fmt.Sprint(n), "--group", "java-group", "--consumer-property", "client.id=java-c",
+		"--consumer-property", "fetch.max.bytes=20000", "--consumer-property", "max.partition.fetch.bytes=10000").finish(t).pid
 	r = full("java")
 	r.pid = pid
 	check("java-c", "poll", "java-group", r, settled(w))

@@ -81,7 +81,7 @@ func main() {
 	batch := flag.Int("batch", 20, "messages until a batch is sent")
 	contexts := flag.Int("contexts", 0, "every so many messages one has a traceparent")
 	partitions := flag.Int("partitions", 1, "")
-	limit := flag.Int("limit", 0, "bytes of a batch")
+	limit := flag.Int("limit", 0, "bytes of a batch, or of a fetch")
 	wait := flag.Bool("wait", false, "connect, and wait for a line before anything else")
 	flag.Parse()
 	names := strings.Split(*topics, ",")
@@ -115,6 +115,9 @@ func main() {
 		options = append(options, kgo.ConsumeTopics(names...), kgo.FetchMaxWait(200*time.Millisecond))
 		if *group != "" {
 			options = append(options, kgo.ConsumerGroup(*group))
+		}
+		if *limit > 0 {
+			options = append(options, kgo.FetchMaxBytes(int32(*limit)), kgo.FetchMaxPartitionBytes(int32(*limit)))
 		}
 	}
 	client, err := kgo.NewClient(options...)
