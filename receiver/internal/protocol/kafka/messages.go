@@ -71,7 +71,8 @@ var requests = map[int16]message{
 		of(kindString, none).from(3), // member
 		of(kindString, none).from(3), // instance
 		array(
-			of(kindString, isMemberTopic),
+			of(kindString, isMemberTopic).to(5),
+			of(kindUUID, isTopicID).from(6),
 			array(
 				of(kindInt32, isPartition),
 				of(kindInt64, none),         // offset
@@ -269,7 +270,8 @@ var responses = map[int16]message{
 	apiTxnOffsetCommit: {cut: true, fields: []field{
 		of(kindInt32, isThrottle),
 		array(
-			of(kindString, none),
+			of(kindString, none).to(5),
+			of(kindUUID, none).from(6),
 			array(
 				of(kindInt32, none),
 				of(kindInt16, isError),

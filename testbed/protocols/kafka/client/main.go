@@ -68,7 +68,7 @@ func moved(r *kgo.Record) {
 }
 
 func main() {
-	mode := flag.String("mode", "produce", "produce, consume, create or transaction")
+	mode := flag.String("mode", "produce", "produce, consume, create, transaction or corpus")
 	broker := flag.String("broker", "", "")
 	topics := flag.String("topics", "", "")
 	id := flag.String("id", "franz", "client id")
@@ -84,6 +84,10 @@ func main() {
 	limit := flag.Int("limit", 0, "bytes of a batch, or of a fetch")
 	wait := flag.Bool("wait", false, "connect, and wait for a line before anything else")
 	flag.Parse()
+	if *mode == "corpus" {
+		corpus(os.Stdout)
+		return
+	}
 	names := strings.Split(*topics, ",")
 
 	options := []kgo.Opt{
