@@ -3,8 +3,6 @@
 package messagingconv
 
 import (
-	"encoding/hex"
-
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 )
 
@@ -31,11 +29,23 @@ func ParseTraceparent(v []byte) (l exchange.Link, ok bool) {
 
 // lowerHex decodes lower-case digits: capitals are invalid in traceparent.
 func lowerHex(dst, src []byte) bool {
-	for _, c := range src {
-		if c >= 'A' && c <= 'F' {
+	for i := range dst {
+		hi, lo := digit(src[2*i]), digit(src[2*i+1])
+		if hi|lo > 0xf {
 			return false
 		}
+		dst[i] = hi<<4 | lo
 	}
-	_, err := hex.Decode(dst, src)
-	return err == nil
+	return true
+}
+
+// digit is a digit's value, 0xff if it is none.
+func digit(c byte) byte {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0'
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10
+	}
+	return 0xff
 }

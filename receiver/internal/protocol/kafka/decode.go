@@ -28,7 +28,7 @@ type visitor interface {
 	// tag is a tagged field of a message that is wanted.
 	tag(number uint64, b []byte)
 	// batch is a record batch, entry that of the partition it belongs to.
-	batch(b *batch)
+	batch(b batch)
 	// header is one of a record's; it reports whether more are wanted.
 	header(key, value []byte) bool
 	// recordsEnd is the end of a partition's records; uncounted, if not all batches

@@ -72,12 +72,11 @@ func detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction) {
 	case exchange.RoleServer:
 		return detectIn(e, protocol.Received), protocol.Received
 	}
-	received := detectIn(e, protocol.Received)
-	if received == protocol.Accepted {
-		return received, protocol.Received
-	}
-	sent := detectIn(e, protocol.Sent)
-	if sent == protocol.Rejected {
+	received, sent := detectIn(e, protocol.Received), detectIn(e, protocol.Sent)
+	switch {
+	case received == sent && sent == protocol.Accepted:
+		return protocol.Undecided, protocol.Sent // small numbers in both
+	case received == protocol.Accepted || sent == protocol.Rejected:
 		return received, protocol.Received
 	}
 	return sent, protocol.Sent

@@ -142,7 +142,7 @@ func (r *records) batch(b []byte, on visitor) (uint64, bool) {
 		if b[17]&attributeCompression != 0 {
 			v.count = -1 // the entry is a set of others
 		}
-		on.batch(&v)
+		on.batch(v)
 		return total, true
 	case magic > 2 || total < batchHead:
 		r.uncounted = true
@@ -159,7 +159,7 @@ func (r *records) batch(b []byte, on visitor) (uint64, bool) {
 		r.uncounted = true
 		return r.left, true
 	}
-	on.batch(&v)
+	on.batch(v)
 	if v.control || attributes&attributeCompression != 0 || !r.more || total == batchHead {
 		return total, true
 	}

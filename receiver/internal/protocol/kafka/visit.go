@@ -77,7 +77,7 @@ func (v *requestVisitor) tag(number uint64, b []byte) {
 	}
 }
 
-func (v *requestVisitor) batch(b *batch) {
+func (v *requestVisitor) batch(b batch) {
 	o := v.requests.call.current
 	o.add(b)
 	o.first, o.last = -1, -1 // the broker decides
@@ -92,7 +92,7 @@ func (v *requestVisitor) recordsEnd(_ uint64, uncounted bool) {
 }
 
 // add counts a batch.
-func (o *operation) add(b *batch) {
+func (o *operation) add(b batch) {
 	if o.first < 0 {
 		o.first = b.first
 	}
@@ -231,7 +231,7 @@ func (p *parser) ensure(c *call) *operation {
 
 func (v *responseVisitor) tag(uint64, []byte) {}
 
-func (v *responseVisitor) batch(b *batch) { (*parser)(v).ensure(v.responses.call).add(b) }
+func (v *responseVisitor) batch(b batch) { (*parser)(v).ensure(v.responses.call).add(b) }
 
 func (v *responseVisitor) header(_, value []byte) bool { return v.responses.call.current.link(value) }
 
