@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -113,8 +114,8 @@ func (r *truth) messages() map[string]int64 {
 // client is a program that is running.
 type client struct {
 	cmd   *exec.Cmd
-	out   bytes.Buffer
-	err   bytes.Buffer
+	out   output
+	err   output
 	input *os.File
 }
 
@@ -131,6 +132,26 @@ func start(t *testing.T, argv ...string) *client {
 	t.Cleanup(func() { _ = c.cmd.Process.Kill() })
 	return c
 }
+
+// output is what a process wrote so far.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+func (c *client) output() string { return c.out.String() }
 
 // wait returns what the client did.
 func (c *client) wait(t *testing.T) *truth {

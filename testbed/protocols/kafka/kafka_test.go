@@ -35,6 +35,7 @@ type seen struct {
 	offsets    map[string][][2]int64 // by topic/partition, first and last
 	unknown    int                   // spans without a number of messages
 	errors     map[string]int
+	links      []string // trace ids
 }
 
 func look(spans []*groundtruth.Span, operation string, match func(*groundtruth.Span) bool) *seen {
@@ -57,6 +58,9 @@ func look(spans []*groundtruth.Span, operation string, match func(*groundtruth.S
 		}
 		if e := span.Text("error.type"); e != "" {
 			s.errors[e]++
+		}
+		for _, id := range span.Links {
+			s.links = append(s.links, id.String())
 		}
 		topic := span.Text("messaging.destination.name")
 		n, ok := span.Int("messaging.batch.message_count")
@@ -166,6 +170,9 @@ func TestGroundTruthProduceAndFetch(t *testing.T) {
 			if c.single && c.name != "acks0" {
 				require.EqualValues(t, c.n, covered, side)
 			}
+			if c.name == "contexts" {
+				require.ElementsMatch(t, r.TraceIDs, s.links, side)
+			}
 			for key, n := range r.Requests {
 				if name := names[key]; name != "" {
 					require.Equal(t, n, s.operations[name], "%s: %s", side, name)
@@ -241,4 +248,83 @@ func TestGroundTruthClients(t *testing.T) {
 	r = full("java")
 	r.pid = pid
 	check("java-c", "poll", "java-group", r, settled(w))
+}
+
+// Errors are those of the broker, by name.
+func TestGroundTruthErrors(t *testing.T) {
+	protocols.Requirements(t, "java", "mvn")
+	prepare(t)
+	b := startBroker(t)
+	b.create(t, 1, "small")
+	w := b.observe(t, "sock")
+	const n = 3
+	r := b.python(t, "confluent", "toolarge", "small", n, "too-large").wait(t)
+	require.Equal(t, map[string]int{"MSG_SIZE_TOO_LARGE": n}, r.Errors)
+	spans := settled(w)
+	for side, match := range map[string]func(*groundtruth.Span) bool{"client": of(r.pid), "broker": b.by("too-large")} {
+		s := look(spans, "send", match)
+		t.Logf("too large, %s: %v", side, s.errors)
+		require.GreaterOrEqual(t, s.errors["MESSAGE_TOO_LARGE"], 1, side)
+		require.Equal(t, s.operations["send"], s.errors["MESSAGE_TOO_LARGE"], side)
+	}
+	r = b.python(t, "confluent", "produce", "missing", n, "no-topic").wait(t)
+	require.NotEmpty(t, r.Errors)
+	spans = settled(w)
+	for side, match := range map[string]func(*groundtruth.Span) bool{"client": of(r.pid), "broker": b.by("no-topic")} {
+		s := look(spans, "Metadata", match)
+		t.Logf("no topic, %s: %v", side, s.errors)
+		require.GreaterOrEqual(t, s.errors["UNKNOWN_TOPIC_OR_PARTITION"], 1, side)
+		require.Len(t, s.errors, 1, side)
+	}
+}
+
+// Connections that are older than the collector: what follows is reported, topics by id
+// until somebody asks for their names.
+func TestGroundTruthOlder(t *testing.T) {
+	for _, hooks := range protocols.Backends {
+		t.Run(hooks, func(t *testing.T) { older(t, hooks) })
+	}
+}
+
+func older(t *testing.T, hooks string) {
+	protocols.Requirements(t, "java", "mvn")
+	prepare(t)
+	b := startBroker(t)
+	b.create(t, 1, "old")
+	const n = 1000
+	c := b.franz(t, "-topics", "old", "-n", fmt.Sprint(n), "-id", "older", "-wait")
+	require.Eventually(t, func() bool { return strings.Contains(c.output(), "ready") }, 20*time.Second, 10*time.Millisecond)
+	w := b.observe(t, hooks)
+	_, err := c.input.WriteString("\n")
+	require.NoError(t, err)
+	r := c.wait(t)
+	spans := settled(w)
+	for side, match := range map[string]func(*groundtruth.Span) bool{"client": of(r.pid), "broker": b.by("older")} {
+		s := look(spans, "send", match)
+		t.Logf("older, %s: %d requests, %d seen; %v messages, %v seen, %d unknown; %v", side, r.Requests[0], s.requests["send"], r.messages(), s.messages, s.unknown, s.operations)
+		require.Equal(t, r.Requests[0], s.requests["send"], side)
+		require.EqualValues(t, n, s.messages["old"]+s.messages[""], side)
+		require.Empty(t, s.errors)
+	}
+	// A new client asks for the topic's name; a consumer has lag.
+	r = b.franz(t, "-mode", "consume", "-topics", "old", "-n", "900", "-id", "late", "-group", "late-group", "-limit", "8000").wait(t)
+	s := look(settled(w), "poll", of(r.pid))
+	require.Equal(t, r.messages(), s.messages)
+	require.Zero(t, s.unknown)
+	for _, metric := range []string{"messaging.client.consumed.messages", "ebpf.messaging.consumer.lag", "messaging.client.operation.duration"} {
+		points := 0
+		require.Eventually(t, func() bool {
+			points = 0
+			for _, p := range w.Sink.Points(metric) {
+				if p.Attributes["messaging.consumer.group.name"] == "late-group" && p.Attributes["messaging.operation.name"] == "poll" {
+					points++
+					require.Equal(t, "old", p.Attributes["messaging.destination.name"])
+					if metric == "messaging.client.consumed.messages" && p.Value != float64(r.messages()["old"]) {
+						return false
+					}
+				}
+			}
+			return points > 0
+		}, 10*time.Second, 50*time.Millisecond, metric)
+	}
 }
