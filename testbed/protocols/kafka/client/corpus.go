@@ -55,7 +55,7 @@ func records(n int, first int64, sets bool) (b []byte) {
 		for i := range n {
 			m := binary.BigEndian.AppendUint64(nil, uint64(first)+uint64(i))
 			m = binary.BigEndian.AppendUint32(m, 14+5)
-			m = append(m, 0, 0, 0, 0, 0, 0)                  // checksum, magic, attributes
+			m = append(m, 0, 0, 0, 0, 0, 0)                   // checksum, magic, attributes
 			m = append(m, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 5) // no key
 			b = append(b, append(m, "value"...)...)
 		}
