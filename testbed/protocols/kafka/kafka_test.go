@@ -274,6 +274,7 @@ func TestGroundTruthErrors(t *testing.T) {
 		s := look(spans, "Metadata", match)
 		t.Logf("no topic, %s: %v", side, s.errors)
 		require.GreaterOrEqual(t, s.errors["UNKNOWN_TOPIC_OR_PARTITION"], 1, side)
+		delete(s.errors, "closed") // a client that goes may do so before the answer
 		require.Len(t, s.errors, 1, side)
 	}
 }
@@ -307,7 +308,7 @@ func older(t *testing.T, hooks string) {
 		require.Empty(t, s.errors)
 	}
 	// A new client asks for the topic's name; a consumer has lag.
-	r = b.franz(t, "-mode", "consume", "-topics", "old", "-n", "900", "-id", "late", "-group", "late-group", "-limit", "8000").wait(t)
+	r = b.franz(t, "-mode", "consume", "-topics", "old", "-n", fmt.Sprint(n+1), "-id", "late", "-group", "late-group", "-limit", "8000").wait(t)
 	s := look(settled(w), "poll", of(r.pid))
 	require.Equal(t, r.messages(), s.messages)
 	require.Zero(t, s.unknown)

@@ -62,6 +62,7 @@ type operation struct {
 	// partitions seen, and the last one of them.
 	partitions int
 	partition  int32
+	partial    bool // there may be more of them
 	// messages counted; uncounted says that there are more. first and last offset are
 	// of the last partition.
 	messages    int64
@@ -130,7 +131,7 @@ func (p *parser) operation(c *call) *operation {
 	}
 	p.operations++
 	o.topic, o.hasID, o.topics = "", false, 1
-	o.partitions, o.partition = 0, 0
+	o.partitions, o.partition, o.partial = 0, 0, false
 	o.messages, o.uncounted, o.first, o.last = 0, false, -1, -1
 	o.data, o.lag, o.code = false, -1, 0
 	o.d.Reset()
@@ -236,6 +237,9 @@ func (p *parser) settle(c *call, o *operation) {
 		d.Destination = o.topic
 	default:
 		d.Destination = o.topic
+	}
+	if o.partial {
+		o.partitions = 0
 	}
 	if o.partitions == 1 && o.topics == 1 {
 		p.scratch = strconv.AppendInt(p.scratch[:0], int64(o.partition), 10)

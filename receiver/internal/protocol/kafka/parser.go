@@ -274,6 +274,9 @@ func (p *parser) lose(sd *side) {
 	} else {
 		c.lostResponse = true
 		if !c.isFetch() {
+			if c.lostRequest && c.current != nil {
+				c.current.partial = true
+			}
 			return
 		}
 	}
@@ -281,7 +284,7 @@ func (p *parser) lose(sd *side) {
 	if o == nil {
 		o = c.operations[0]
 	}
-	o.uncounted = true
+	o.uncounted, o.partial = true, true
 }
 
 // request handles the next piece of a request; it reports whether there may be more.

@@ -403,3 +403,94 @@ func TestLosses(t *testing.T) {
 	}
 	require.Greater(t, ended, 5000, "it recovers")
 }
+
+// After a SaslHandshake of version 0 tokens are sent without a request around them.
+func TestRawSASL(t *testing.T) {
+	t.Parallel()
+	for _, role := range []exchange.Role{exchange.RoleClient, exchange.RoleServer} {
+		h := newHarness(t, role)
+		p := message1(t, apiSaslHandshake, 0)
+		h.request(p.request)
+		h.response(p.response)
+		h.request([]byte("\x00\x00\x00\x0c\x00user\x00secret"))
+		h.response([]byte("\x00\x00\x00\x00"))
+		p = message1(t, apiHeartbeat, 4)
+		h.request(p.request)
+		h.response(p.response)
+		require.NoError(t, h.err)
+		require.Equal(t, []string{"SaslHandshake", "Heartbeat name=group-1 error=REBALANCE_IN_PROGRESS"}, h.texts())
+	}
+}
+
+// Bytes that stop to fit are given up.
+func TestMismatch(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, exchange.RoleServer)
+	p := message1(t, apiHeartbeat, 4)
+	h.request(p.request)
+	h.response(p.response)
+	for range maxStrikes {
+		h.request([]byte("GET / HTTP/1.1\r\n\r\n"))
+		h.parser.requests.synced = true
+	}
+	require.ErrorIs(t, h.err, protocol.ErrMismatch)
+	require.Len(t, h.texts(), 1)
+}
+
+// Records that pass unseen cost their number, not the boundaries.
+func TestHolesInRecords(t *testing.T) {
+	t.Parallel()
+	for _, role := range []exchange.Role{exchange.RoleClient, exchange.RoleServer} {
+		h := newHarness(t, role)
+		p := message1(t, apiProduce, 12)
+		h.send(h.req, p.request, 100)
+		h.response(p.response)
+		next := message1(t, apiHeartbeat, 4).as(9)
+		h.request(next.request)
+		h.response(next.response)
+		all := h.texts()
+		require.Len(t, all, 3, "%v", all)
+		require.Contains(t, all[0], "send alpha type=MESSAGE_TOO_LARGE partitions=2")
+		require.NotContains(t, all[0], "message_count")
+		require.Contains(t, all[1], "send beta id=2 throttle", "the response names it")
+		require.Contains(t, all[2], "Heartbeat")
+		require.Zero(t, h.stats.Resyncs)
+	}
+}
+
+// A connection whose end is seen ends its requests.
+func TestClosed(t *testing.T) {
+	t.Parallel()
+	p := message1(t, apiProduce, 12)
+	h := newHarness(t, exchange.RoleClient)
+	h.request(p.request)
+	h.parser.Close(h.now+7, exchange.FailureReset)
+	require.Len(t, h.ended, 2)
+	for _, r := range h.ended {
+		require.Equal(t, exchange.FailureReset, r.failure)
+		require.EqualValues(t, h.now+7, r.end)
+	}
+	h = newHarness(t, exchange.RoleClient)
+	h.request(p.request)
+	require.Empty(t, h.texts(), "evicted: nothing is known")
+}
+
+// More topics than get an exchange each share one.
+func TestManyTopics(t *testing.T) {
+	t.Parallel()
+	// Produce version 3.
+	body := []byte{0, 0, 0, 3, 0, 0, 0, 1, 0, 1, 'c', 0xff, 0xff, 0xff, 0xff, 0, 0, 1, 0}
+	body = append(body, 0, 0, 0, 100)
+	for i := range 100 {
+		body = append(body, 0, 2, 't', byte('!'+i%90), 0, 0, 0, 1, 0, 0, 0, byte(i), 0, 0, 0, 0)
+	}
+	body = append([]byte{byte(len(body) >> 24), byte(len(body) >> 16), byte(len(body) >> 8), byte(len(body))}, body...)
+	h := newHarness(t, exchange.RoleClient)
+	h.request(body)
+	require.Zero(t, h.stats)
+	require.Len(t, h.open, maxTopics)
+	h.response([]byte{0, 0, 0, 12, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0})
+	all := h.texts()
+	require.Len(t, all, maxTopics)
+	require.Contains(t, all[maxTopics-1], fmt.Sprint("topics=", 100-maxTopics+1))
+}

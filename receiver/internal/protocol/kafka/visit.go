@@ -132,7 +132,7 @@ func (v *responseVisitor) number(is meaning, n int64) {
 	case isPartition:
 		v.about.partition = int32(n)
 		if c.key == apiProduce && c.current != nil && c.lostRequest {
-			c.current.note(int32(n))
+			c.current.take(int32(n))
 		}
 	case isError:
 		if n != 0 {
@@ -144,13 +144,6 @@ func (v *responseVisitor) number(is meaning, n int64) {
 		if o := c.current; o != nil && o.partitions == 1 {
 			o.first = n
 		}
-	}
-}
-
-// note is take for a partition that the request may have named already.
-func (o *operation) note(partition int32) {
-	if o.partitions == 0 {
-		o.take(partition)
 	}
 }
 
@@ -205,10 +198,16 @@ func (p *parser) respondTopic(name string, id *topicID) {
 		c.current = nil
 		return
 	}
-	if c.current = c.find(name, id); c.current == nil && c.lostRequest {
+	c.current = c.find(name, id)
+	if !c.lostRequest || c.isCommit() {
+		return
+	}
+	if c.current == nil {
 		c.current = p.topic(c, name, id)
 		c.current.uncounted = true
 	}
+	// The response names all partitions.
+	c.current.partitions, c.current.partial = 0, false
 }
 
 // ensure makes the operation of the topic that a fetch's response is about.
