@@ -41,8 +41,7 @@ type parser struct {
 	scratch    []byte
 
 	// client is the client id of the last request.
-	client      string
-	clientBytes []byte
+	client string
 	// proven: a response has answered a request.
 	proven  bool
 	strikes int
