@@ -36,6 +36,7 @@ func classpath() string { return filepath.Join(build(), "jars", "*") }
 type broker struct {
 	address string
 	pid     int
+	cmd     *exec.Cmd
 }
 
 const properties = `process.roles=broker,controller
@@ -57,9 +58,34 @@ auto.create.topics.enable=false
 message.max.bytes=2000000
 `
 
+// running is the broker that all tests share; home is its directory.
+var (
+	running *broker
+	home    string
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if running != nil {
+		_ = running.cmd.Process.Kill()
+		_ = running.cmd.Wait()
+	}
+	if home != "" {
+		os.RemoveAll(home)
+	}
+	os.Exit(code)
+}
+
 func startBroker(t *testing.T) *broker {
 	t.Helper()
-	dir := t.TempDir()
+	if running != nil {
+		return running
+	}
+	prepare(t)
+	var err error
+	home, err = os.MkdirTemp("", "kafka-test-")
+	require.NoError(t, err)
+	dir := home
 	port, err := groundtruth.FreePort()
 	require.NoError(t, err)
 	controller, err := groundtruth.FreePort()
@@ -75,11 +101,8 @@ func startBroker(t *testing.T) *broker {
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	b := &broker{address: fmt.Sprint("127.0.0.1:", port), pid: cmd.Process.Pid}
+	b := &broker{address: fmt.Sprint("127.0.0.1:", port), pid: cmd.Process.Pid, cmd: cmd}
+	running = b
 	require.Eventually(t, func() bool {
 		c, err := net.Dial("tcp", b.address)
 		if err != nil {

@@ -125,13 +125,12 @@ func settled(w *protocols.Watch) []*groundtruth.Span {
 
 func TestGroundTruthProduceAndFetch(t *testing.T) {
 	protocols.Requirements(t, "java", "mvn")
-	prepare(t)
 	b := startBroker(t)
 	b.create(t, 1, "one")
 	b.create(t, 3, "left", "right")
 	b.create(t, 1, "big")
 	w := b.observe(t, "sock")
-	for _, c := range []struct {
+	cases := []struct {
 		name   string
 		topics string
 		n      int
@@ -140,6 +139,8 @@ func TestGroundTruthProduceAndFetch(t *testing.T) {
 	}{
 		{"one", "one", 2000, []string{"-inflight", "1"}, true},
 		{"five", "one", 4000, []string{"-inflight", "5"}, true},
+		{"two", "one", 1000, []string{"-inflight", "2", "-acks", "1", "-batch", "1"}, true},
+		{"hundred", "one", 4000, []string{"-inflight", "100", "-acks", "1", "-batch", "1"}, true},
 		{"sixteen", "one", 4000, []string{"-inflight", "16", "-batch", "5"}, true},
 		{"many", "left,right", 4000, []string{"-batch", "40"}, false},
 		{"gzip", "one", 1000, []string{"-codec", "gzip"}, true},
@@ -150,9 +151,14 @@ func TestGroundTruthProduceAndFetch(t *testing.T) {
 		{"acks0", "one", 1000, []string{"-acks", "0", "-inflight", "1"}, true},
 		{"transaction", "one", 200, []string{"-mode", "transaction"}, true},
 		{"contexts", "left", 600, []string{"-contexts", "10", "-batch", "20"}, false},
-	} {
-		r := b.franz(t, append([]string{"-topics", c.topics, "-n", fmt.Sprint(c.n), "-id", c.name}, c.args...)...).wait(t)
-		spans := settled(w)
+	}
+	var truths []*truth
+	for _, c := range cases {
+		truths = append(truths, b.franz(t, append([]string{"-topics", c.topics, "-n", fmt.Sprint(c.n), "-id", c.name}, c.args...)...).wait(t))
+	}
+	spans := settled(w)
+	for i, c := range cases {
+		r := truths[i]
 		for side, s := range map[string]*seen{"client": look(spans, "send", of(r.pid)), "broker": look(spans, "send", b.by(c.name))} {
 			t.Logf("%s, %s: %d requests, %d seen; %v messages, %v seen, %d unknown; %v", c.name, side, r.Requests[0], s.requests["send"], r.messages(), s.messages, s.unknown, s.operations)
 			require.Equal(t, r.Requests[0], s.requests["send"], side)
@@ -185,12 +191,13 @@ func TestGroundTruthProduceAndFetch(t *testing.T) {
 // Consumers of four clients, with groups of both protocols.
 func TestGroundTruthClients(t *testing.T) {
 	protocols.Requirements(t, "java", "mvn")
-	prepare(t)
 	b := startBroker(t)
 	const n = 1500
 	b.create(t, 3, "franz", "confluent", "python", "java")
 	w := b.observe(t, "sock")
-	check := func(name, operation, group string, r *truth, spans []*groundtruth.Span) {
+	var spans []*groundtruth.Span
+	var checks []func()
+	check := func(name, operation, group string, r *truth) {
 		t.Helper()
 		for side, s := range map[string]*seen{"client": look(spans, operation, of(r.pid)), "broker": look(spans, operation, b.by(name))} {
 			t.Logf("%s, %s: %v messages, %v seen, %d unknown; %v", name, side, r.messages(), s.messages, s.unknown, s.operations)
@@ -219,41 +226,49 @@ func TestGroundTruthClients(t *testing.T) {
 		return r
 	}
 
+	later := func(name, operation, group string, r *truth) {
+		checks = append(checks, func() { check(name, operation, group, r) })
+	}
+
 	r := b.franz(t, "-topics", "franz", "-n", fmt.Sprint(n), "-id", "franz-p").wait(t)
-	check("franz-p", "send", "", r, settled(w))
+	later("franz-p", "send", "", r)
 	r = b.franz(t, "-mode", "consume", "-topics", "franz", "-n", fmt.Sprint(n), "-id", "franz-c", "-group", "franz-group", "-limit", "20000").wait(t)
-	check("franz-c", "poll", "franz-group", r, settled(w))
+	later("franz-c", "poll", "franz-group", r)
 
 	r = b.python(t, "confluent", "produce", "confluent", n, "confluent-p").wait(t)
-	check("confluent-p", "send", "", r, settled(w))
+	later("confluent-p", "send", "", r)
 	for _, protocol := range []string{"classic", "consumer"} {
 		id := "confluent-" + protocol
 		r = b.python(t, "confluent", "consume", "confluent", n, id, id, protocol).wait(t)
-		check(id, "poll", id, r, settled(w))
+		later(id, "poll", id, r)
 	}
 
 	r = b.python(t, "python", "produce", "python", n, "python-p").wait(t)
-	check("python-p", "send", "", r, settled(w))
+	later("python-p", "send", "", r)
 	r = b.python(t, "python", "consume", "python", n, "python-c", "python-group").wait(t)
-	check("python-c", "poll", "python-group", r, settled(w))
+	later("python-c", "poll", "python-group", r)
 
 	pid := java(t, "org.apache.kafka.tools.ProducerPerformance", "--topic", "java", "--num-records", fmt.Sprint(n), "--record-size", "300",
 		"--throughput", "-1", "--producer-props", "bootstrap.servers="+b.address, "client.id=java-p", "batch.size=2000").finish(t).pid
 	r = full("java")
 	r.pid = pid
-	check("java-p", "send", "", r, settled(w))
+	later("java-p", "send", "", r)
 	pid = java(t, "org.apache.kafka.tools.consumer.ConsoleConsumer", "--bootstrap-server", b.address, "--topic", "java", "--from-beginning",
 		"--max-messages", fmt.Sprint(n), "--group", "java-group", "--consumer-property", "client.id=java-c",
 		"--consumer-property", "fetch.max.bytes=20000", "--consumer-property", "max.partition.fetch.bytes=10000").finish(t).pid
 	r = full("java")
 	r.pid = pid
-	check("java-c", "poll", "java-group", r, settled(w))
+	later("java-c", "poll", "java-group", r)
+
+	spans = settled(w)
+	for _, c := range checks {
+		c()
+	}
 }
 
 // Errors are those of the broker, by name.
 func TestGroundTruthErrors(t *testing.T) {
 	protocols.Requirements(t, "java", "mvn")
-	prepare(t)
 	b := startBroker(t)
 	b.create(t, 1, "small")
 	w := b.observe(t, "sock")
@@ -289,26 +304,26 @@ func TestGroundTruthOlder(t *testing.T) {
 
 func older(t *testing.T, hooks string) {
 	protocols.Requirements(t, "java", "mvn")
-	prepare(t)
 	b := startBroker(t)
-	b.create(t, 1, "old")
+	topic, group := "old-"+hooks, "group-"+hooks
+	b.create(t, 1, topic)
 	const n = 1000
-	c := b.franz(t, "-topics", "old", "-n", fmt.Sprint(n), "-id", "older", "-wait")
+	c := b.franz(t, "-topics", topic, "-n", fmt.Sprint(n), "-id", "older-"+hooks, "-wait")
 	require.Eventually(t, func() bool { return strings.Contains(c.output(), "ready") }, 20*time.Second, 10*time.Millisecond)
 	w := b.observe(t, hooks)
 	_, err := c.input.WriteString("\n")
 	require.NoError(t, err)
 	r := c.wait(t)
 	spans := settled(w)
-	for side, match := range map[string]func(*groundtruth.Span) bool{"client": of(r.pid), "broker": b.by("older")} {
+	for side, match := range map[string]func(*groundtruth.Span) bool{"client": of(r.pid), "broker": b.by("older-" + hooks)} {
 		s := look(spans, "send", match)
 		t.Logf("older, %s: %d requests, %d seen; %v messages, %v seen, %d unknown; %v", side, r.Requests[0], s.requests["send"], r.messages(), s.messages, s.unknown, s.operations)
 		require.Equal(t, r.Requests[0], s.requests["send"], side)
-		require.EqualValues(t, n, s.messages["old"]+s.messages[""], side)
+		require.EqualValues(t, n, s.messages[topic]+s.messages[""], side)
 		require.Empty(t, s.errors)
 	}
 	// A new client asks for the topic's name; a consumer has lag.
-	r = b.franz(t, "-mode", "consume", "-topics", "old", "-n", fmt.Sprint(n+1), "-id", "late", "-group", "late-group", "-limit", "8000").wait(t)
+	r = b.franz(t, "-mode", "consume", "-topics", topic, "-n", fmt.Sprint(n+1), "-id", "late-"+hooks, "-group", group, "-limit", "8000").wait(t)
 	s := look(settled(w), "poll", of(r.pid))
 	require.Equal(t, r.messages(), s.messages)
 	require.Zero(t, s.unknown)
@@ -317,10 +332,10 @@ func older(t *testing.T, hooks string) {
 		require.Eventually(t, func() bool {
 			points = 0
 			for _, p := range w.Sink.Points(metric) {
-				if p.Attributes["messaging.consumer.group.name"] == "late-group" && p.Attributes["messaging.operation.name"] == "poll" {
+				if p.Attributes["messaging.consumer.group.name"] == group && p.Attributes["messaging.operation.name"] == "poll" {
 					points++
-					require.Equal(t, "old", p.Attributes["messaging.destination.name"])
-					if metric == "messaging.client.consumed.messages" && p.Value != float64(r.messages()["old"]) {
+					require.Equal(t, topic, p.Attributes["messaging.destination.name"])
+					if metric == "messaging.client.consumed.messages" && p.Value != float64(r.messages()[topic]) {
 						return false
 					}
 				}
