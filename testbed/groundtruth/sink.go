@@ -31,6 +31,7 @@ type Span struct {
 	Attributes pcommon.Map
 	Resource   pcommon.Map
 	Received   time.Time
+	Links      []pcommon.TraceID
 }
 
 // Text is the value of a span attribute as a string; "" if absent.
@@ -143,11 +144,15 @@ func (s *Sink) addTraces(td ptrace.Traces) {
 	for _, rs := range td.ResourceSpans().All() {
 		for _, ss := range rs.ScopeSpans().All() {
 			for _, sp := range ss.Spans().All() {
+				var links []pcommon.TraceID
+				for _, l := range sp.Links().All() {
+					links = append(links, l.TraceID())
+				}
 				s.spans = append(s.spans, &Span{
 					TraceID: sp.TraceID(), SpanID: sp.SpanID(), ParentID: sp.ParentSpanID(),
 					Name: sp.Name(), Kind: sp.Kind(), Status: sp.Status().Code(),
 					Start: int64(sp.StartTimestamp()), End: int64(sp.EndTimestamp()),
-					Attributes: sp.Attributes(), Resource: rs.Resource().Attributes(), Received: now,
+					Attributes: sp.Attributes(), Resource: rs.Resource().Attributes(), Received: now, Links: links,
 				})
 			}
 		}

@@ -71,6 +71,9 @@ type Detail struct {
 	Body int64
 	// Error is error.type if the broker refused; "" if it did not.
 	Error string
+	// Empty: a receive that brought no message. It is the absence of messages, not an
+	// operation, and not reported.
+	Empty bool
 	// Lag is how many messages the consumer is behind on the partition, -1 if not
 	// known.
 	Lag int64
@@ -97,6 +100,7 @@ func (d *Detail) Reset() {
 	d.Temporary, d.Anonymous = false, false
 	d.Messages, d.Batch, d.Body, d.Lag = -1, false, -1, -1
 	d.Error = ""
+	d.Empty = false
 	d.Contexts = d.Contexts[:0]
 	d.Extra = d.Extra[:0]
 }
@@ -110,7 +114,7 @@ var (
 func (d *Detail) Links(*exchange.Exchange) []exchange.Link { return d.Contexts }
 
 // Suppressed implements exchange.Detail.
-func (d *Detail) Suppressed(*exchange.Exchange) (traces, metrics bool) { return false, false }
+func (d *Detail) Suppressed(*exchange.Exchange) (traces, metrics bool) { return d.Empty, d.Empty }
 
 // SpanName implements exchange.Detail: "{operation} {destination}", or either.
 func (d *Detail) SpanName(*exchange.Exchange) string {

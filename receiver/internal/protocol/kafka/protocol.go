@@ -9,25 +9,43 @@ import (
 
 // Options are what the engine gives the parsers of this protocol.
 type Options struct {
+	// Settings go into the Detail of every exchange. Nil means the zero Settings.
 	Settings *messagingconv.Settings
 }
 
+// kafka is the registry entry, and what the connections of an engine share.
 type kafka struct {
-	o Options
+	settings *messagingconv.Settings
+	tables   *tables
 }
 
 // New makes the registry entry.
-func New(o Options) protocol.Protocol { return &kafka{o} }
+func New(o Options) protocol.Protocol {
+	if o.Settings == nil {
+		o.Settings = &messagingconv.Settings{}
+	}
+	return &kafka{settings: o.Settings, tables: newTables()}
+}
 
 func (*kafka) Name() string { return "kafka" }
 
 // Describe implements protocol.Protocol.
-func (*kafka) Describe() protocol.Description { return protocol.Description{} }
-
-// Detect implements protocol.Protocol.
-func (*kafka) Detect(*protocol.Evidence) (protocol.Verdict, protocol.Direction) {
-	return protocol.Rejected, protocol.Received
+func (*kafka) Describe() protocol.Description {
+	return protocol.Description{
+		Title: "Apache Kafka, request versions up to 4.1",
+		Server: "`SERVER` per topic of a produce request and of a fetch that brought messages, and per other request; " +
+			"replicas fetch with `replicate`",
+		Client: "`PRODUCER` `send {topic}` per topic of a produce request, `CLIENT` `poll {topic}` per topic of a fetch that " +
+			"brought messages, `CLIENT` per other request. Fetches without messages are not reported",
+		Evidence: "a request, and a response with its correlation id; on older connections a request by a named client",
+		Capture:  "heads of requests, responses and record batches; 64 KiB of a turn, less of large messages",
+	}
 }
 
-// New implements protocol.Protocol.
-func (*kafka) New(protocol.Host, protocol.Direction) protocol.Parser { return nil }
+// Detect implements protocol.Protocol; see detect.go.
+func (*kafka) Detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction) { return detect(e) }
+
+// New makes the parser of one connection whose requests travel in direction req.
+func (k *kafka) New(host protocol.Host, req protocol.Direction) protocol.Parser {
+	return newParser(k, host, req)
+}
