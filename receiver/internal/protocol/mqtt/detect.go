@@ -9,8 +9,9 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
 )
 
-// detect judges the evidence: CONNECT is unmistakable. On older connections packets have to
-// fill what a direction moved in a turn, and the other direction has to fit.
+// detect judges the evidence: CONNECT is unmistakable. On older connections, packets have to
+// fill what a direction moved in a turn, and one of them has to be a message, or they have
+// to be answered.
 func detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction) {
 	any, undecided := false, e.MidStream
 	for dir, b := range e.Bytes {
@@ -75,7 +76,6 @@ func greeting(b []byte) protocol.Verdict {
 // found is what packets of one direction say.
 type found struct {
 	whole bool // nothing but packets
-	n     int
 	// ids of packets that are answered, and of answers.
 	asked, answered uint16
 	ping, published bool
@@ -83,6 +83,7 @@ type found struct {
 
 // packets reads all that was copied as packets.
 func packets(b []byte, client bool) (f found) {
+	f.whole = len(b) > 0
 	for len(b) > 0 {
 		kind, flags, remaining, size := fixed(b)
 		if size <= 0 || !valid(kind, flags, remaining, client) {
@@ -118,22 +119,20 @@ func packets(b []byte, client bool) (f found) {
 		if a.bad {
 			return found{}
 		}
-		f.n++
 	}
-	f.whole = f.n > 0
 	return f
 }
 
-// agree reports whether the two directions answer each other, or several messages in a row
-// leave no doubt.
+// agree reports whether there is a message, or the two directions answer each other. A
+// message that fills a turn is evidence enough: its length has to be that of the turn, and
+// its topic's length, in two bytes, has to fit in it, which those of texts, of TLS and of
+// ASN.1 do not.
 func agree(client, broker found) bool {
-	switch {
-	case client.whole && broker.whole:
-		return client.ping && broker.ping || client.asked != 0 && client.asked == broker.answered || broker.asked != 0 && broker.asked == client.answered
-	case client.whole && client.published && client.n >= 2, broker.whole && broker.published && broker.n >= 2:
+	if client.whole && client.published || broker.whole && broker.published {
 		return true
 	}
-	return false
+	return client.whole && broker.whole &&
+		(client.ping && broker.ping || client.asked != 0 && client.asked == broker.answered || broker.asked != 0 && broker.asked == client.answered)
 }
 
 // plausible checks a packet's beginning as far as it is there.

@@ -28,7 +28,7 @@ func (*mqtt) Describe() protocol.Description {
 		Server: "`SERVER` per message published or delivered (with QoS 1 and 2 until it is acknowledged), `connect`, `subscribe` and `unsubscribe`",
 		Client: "`PRODUCER` per message published (with QoS 1 and 2 until it is acknowledged), " +
 			"`CONSUMER` per delivery (likewise), `CLIENT` for `connect`, `subscribe` and `unsubscribe`",
-		Evidence: "`CONNECT`; on older connections packets in both directions that answer each other, or several messages in a row",
+		Evidence: "`CONNECT`; on older connections a turn of whole packets with a message among them",
 		Capture:  "everything of small messages; of large ones what is in front of the payload",
 	}
 }

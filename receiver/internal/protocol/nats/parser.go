@@ -218,6 +218,9 @@ func (p *parser) lose(dir protocol.Direction) bool {
 	p.Host.Stats.Resyncs++
 	p.Unseen(dir)
 	p.queue = 0
+	if dir == p.Requests {
+		p.complete = false // subscriptions may have been among what was not seen
+	}
 	p.drop(&p.reading[0])
 	p.drop(&p.reading[1])
 	return true
@@ -263,7 +266,7 @@ func begins(l, rest []byte, client, first bool) bool {
 			return first
 		}
 		return rest[m.total] == '\r' && rest[m.total+1] == '\n'
-	case opPing, opPong, opOK:
+	case opPing, opPong, opOK, opConnect, opSub, opUnsub:
 		return first
 	}
 	return false
