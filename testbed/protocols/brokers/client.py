@@ -26,6 +26,10 @@ def text(i):
     return bytes({7: 100_000, 13: 9_000}.get(i % 20, 10 + i))
 
 
+def short(i):
+    return bytes(9_000 if i % 50 == 13 else 10 + i)
+
+
 def amqp(address):
     import pika
 
@@ -37,7 +41,7 @@ def amqp(address):
     wait()
     for i in range(30):
         start = time.time_ns()
-        old_channel.basic_publish("", "pyold", text(i))
+        old_channel.basic_publish("", "pyold", short(i))
         emit("old connection", "publish pyold", start, time.time_ns())
     connection = pika.BlockingConnection(parameters)
     emit("methods", "connect")
@@ -51,13 +55,13 @@ def amqp(address):
     emit("methods", "queue.bind py")
     for i in range(50):
         start = time.time_ns()
-        channel.basic_publish("pyex", f"py.plain{i}", text(i), pika.BasicProperties(headers={"traceparent": TRACEPARENT}))
-        emit("publish", f"publish pyex:py.plain{i}", start, time.time_ns(), attributes={"messaging.message.body.size": str(len(text(i)))})
+        channel.basic_publish("pyex", f"py.plain{i}", short(i), pika.BasicProperties(headers={"traceparent": TRACEPARENT}))
+        emit("publish", f"publish pyex:py.plain{i}", start, time.time_ns(), attributes={"messaging.message.body.size": str(len(short(i)))})
     channel.confirm_delivery()
     emit("methods", "confirm.select")
     for i in range(100):
         start = time.time_ns()
-        body = bytes(1 << 20) if i == 50 else text(i)
+        body = bytes(1 << 20) if i == 50 else short(i)
         channel.basic_publish("pyex", f"py.c{i}", body, pika.BasicProperties(headers={"traceparent": TRACEPARENT}))
         emit("confirm 1", f"publish pyex:py.c{i}", start, time.time_ns(), attributes={"messaging.message.body.size": str(len(body))})
     for i in range(20):
@@ -85,6 +89,11 @@ def amqp(address):
     emit("methods", "basic.consume py")
     channel.cancel()
     emit("methods", "basic.cancel")
+    start = time.time_ns()
+    try:
+        pika.BlockingConnection(pika.ConnectionParameters(host, int(port), credentials=pika.PlainCredentials("guest", "wrong")))
+    except pika.exceptions.AMQPConnectionError:
+        emit("errors", "connect", start, time.time_ns(), error="ACCESS_REFUSED")
     for i in range(20):
         start = time.time_ns()
         channel.basic_get("py")
@@ -156,7 +165,7 @@ async def nats_async(address):
 
         async def request(i):
             async with limit:
-                body = text(i)
+                body = short(i)
                 start = time.time_ns()
                 await c.request(f"py.svc.{width}.{i}", body, timeout=5)
                 emit(f"request {width}", f"request py.svc.{width}.{i}", start, time.time_ns(), least=len(body) % 3 * 1_000_000)
@@ -172,7 +181,7 @@ async def nats_async(address):
     await js.add_stream(name="pystream", subjects=["pys.*"])
     for i in range(50):
         start = time.time_ns()
-        await js.publish(f"pys.{i}", text(i))
+        await js.publish(f"pys.{i}", short(i))
         emit("jetstream", f"publish pys.{i}", start, time.time_ns())
     subscription = await js.pull_subscribe("pys.*", durable="pyc")
     n = 0

@@ -42,7 +42,7 @@ type Base struct {
 	density        [2]density
 	// unseen is when bytes of a direction were missed last.
 	unseen [2]uint64
-	window         protocol.Window
+	window protocol.Window
 }
 
 // Init prepares a connection whose client sends in direction req.

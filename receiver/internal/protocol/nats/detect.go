@@ -73,24 +73,29 @@ func info(b []byte) protocol.Verdict {
 }
 
 // unmistakable recognises a message of an older connection: its line, and the end of its
-// payload if that is there; or a PING or PONG and nothing else.
+// payload if that is there. Lines that have none may stand in front of it.
 func unmistakable(b []byte, client bool) bool {
-	end := bytes.IndexByte(b[:min(len(b), maxLine)], '\n')
-	if end < 1 || b[end-1] != '\r' {
-		return false
-	}
-	var l line
-	if !l.parse(b[:end-1], client) {
-		return false
-	}
-	switch l.op {
-	case opPub, opHpub, opMsg, opHmsg:
-		rest := b[end+1:]
-		if uint64(len(rest)) < l.total+2 {
-			// Only what is longer than what was copied.
-			return len(rest) >= 512
+	for {
+		end := bytes.IndexByte(b[:min(len(b), maxLine)], '\n')
+		if end < 1 || b[end-1] != '\r' {
+			return false
 		}
-		return rest[l.total] == '\r' && rest[l.total+1] == '\n'
+		var l line
+		if !l.parse(b[:end-1], client) {
+			return false
+		}
+		rest := b[end+1:]
+		switch l.op {
+		case opPub, opHpub, opMsg, opHmsg:
+			if uint64(len(rest)) < l.total+2 {
+				// Only what is longer than what was copied.
+				return len(rest) >= 512
+			}
+			return rest[l.total] == '\r' && rest[l.total+1] == '\n'
+		case opPing, opPong, opOK, opSub, opUnsub:
+			b = rest
+		default:
+			return false
+		}
 	}
-	return false
 }

@@ -93,4 +93,12 @@ func text(i int) []byte {
 	return make([]byte, 10+i)
 }
 
+// short is for messages that go out many in one call: of that, 64 KiB are seen.
+func short(i int) []byte {
+	if i%50 == 13 {
+		return make([]byte, 9_000)
+	}
+	return make([]byte, 10+i)
+}
+
 const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

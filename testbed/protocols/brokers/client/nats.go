@@ -100,7 +100,7 @@ func natsClient(address string) {
 	for _, width := range []int{1, 2, 16, 100} {
 		inFlight(200, width, func(i int) {
 			subject := fmt.Sprintf("svc.%d.%d", width, i)
-			body := text(i)
+			body := short(i)
 			start := now()
 			_, err := c.Request(subject, body, 5*time.Second)
 			check(err)
@@ -130,7 +130,7 @@ func natsClient(address string) {
 		inFlight(100, width, func(i int) {
 			subject := fmt.Sprintf("orders.%d-%d", width, i)
 			start := now()
-			_, err := js.Publish(ctx, subject, text(i))
+			_, err := js.Publish(ctx, subject, short(i))
 			check(err)
 			emit(record{Case: "jetstream", Name: "publish " + subject, Start: start, End: now()})
 		})
