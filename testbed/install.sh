@@ -31,6 +31,10 @@ needs=(
   "puma puma"
   "javac default-jdk-headless"
   "mvn maven"
+  "/usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server"
+  "epmd erlang-base"
+  "/usr/sbin/nats-server nats-server"
+  "/usr/sbin/mosquitto mosquitto"
   "dnsmasq dnsmasq-base"
   "dig bind9-dnsutils"
 )

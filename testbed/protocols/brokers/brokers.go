@@ -403,6 +403,9 @@ func Run(t *testing.T, hooks, address string, pid int, clients map[string]*Proce
 			}
 		}
 		t.Logf("%s: %d operations in %v, %d spans", label, len(records), took.Round(time.Millisecond), len(spans))
+		if telemetry, err := w.Telemetry(t.Context()); err == nil {
+			t.Logf("%s: lost so far: %v", label, groundtruth.Losses(telemetry))
+		}
 		for _, side := range []string{"client", "server"} {
 			Compare(t, label, records, sides[side], side, allow)
 		}
