@@ -54,7 +54,7 @@ func (p *parser) fromClient(c *channel, m method, dir protocol.Direction, a *arg
 	case connectionOpen:
 		// The connect exchange goes on.
 	case connectionCloseOk:
-		p.Abandoned()
+		p.orderly()
 	case channelCloseOk:
 		p.closeChannel(c)
 	case basicRecoverAsync:
@@ -214,7 +214,7 @@ func (p *parser) fromBroker(c *channel, m method, dir protocol.Direction, a *arg
 		if s := p.reply(c, m); s != nil {
 			p.Finish(s)
 		}
-		p.Abandoned()
+		p.orderly()
 	case queueDeclareOk:
 		queue := a.shortstr()
 		c.queue = p.Host.Strings.String(queue)
@@ -243,8 +243,6 @@ func (p *parser) fromBroker(c *channel, m method, dir protocol.Direction, a *arg
 // waits for it to say something.
 func (p *parser) refuse(c *channel, dir protocol.Direction, a *arguments, all bool) {
 	code := a.short()
-	a.shortstr()
-	cause := method(a.long())
 	why := replyCode(code)
 	n := 0
 	end := func(l *broker.List) {
@@ -277,9 +275,6 @@ func (p *parser) refuse(c *channel, dir protocol.Direction, a *arguments, all bo
 	}
 	s.D.Error = why
 	s.D.Extra = append(s.D.Extra, messagingconv.Attribute{Key: attrReplyCode, Int: int64(code)})
-	if cause == basicPublish {
-		s.D.Type = messagingconv.None
-	}
 	p.Once(s)
 }
 
@@ -289,8 +284,8 @@ func (p *parser) redeliver(c *channel) {
 	c.got = c.got[:0]
 }
 
-// Abandoned gives up what an orderly end of the connection leaves open.
-func (p *parser) Abandoned() {
+// orderly gives up what an orderly end of the connection leaves open.
+func (p *parser) orderly() {
 	for _, c := range p.channels {
 		p.forget(c)
 	}

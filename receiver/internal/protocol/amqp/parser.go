@@ -51,9 +51,8 @@ type content struct {
 	// frame is the size of the content's first body, where others follow it: that of
 	// all but the last.
 	frame uint64
-	// mandatory: of a publish. exchange and key: of a return.
-	mandatory bool
-	code      uint16
+	// code of a return.
+	code uint16
 }
 
 type consumer struct {
@@ -80,7 +79,6 @@ type channel struct {
 	queue     string // declared last
 	consumers map[string]consumer
 	got       []got
-	failed    bool // the broker closed it
 }
 
 // framing is where a direction's stream is.
@@ -89,8 +87,6 @@ type framing struct {
 	// end: the next octet ends a frame, of content of channel.
 	end     bool
 	channel *channel
-	// guessed: the end was computed across frames that were not seen.
-	guessed bool
 }
 
 type parser struct {
@@ -175,14 +171,14 @@ func (p *parser) step(t *stream.Stream, dir protocol.Direction) bool {
 	case frameBody:
 		c := p.channel(number)
 		t.Discard(headSize + size)
-		f.end, f.channel, f.guessed = true, nil, false
+		f.end, f.channel = true, nil
 		if c != nil {
 			p.body(c, dir, size, f)
 		}
 		return true
 	case frameHeartbeat:
 		t.Discard(headSize)
-		f.end, f.channel, f.guessed = true, nil, false
+		f.end, f.channel = true, nil
 		return true
 	}
 	var payload []byte
@@ -276,7 +272,7 @@ func (p *parser) hole(t *stream.Stream, dir protocol.Direction, f *framing) bool
 	frames := (c.left + frame - 1) / frame
 	t.Discard(c.left + frames*(headSize+1) - 1)
 	c.left = 0
-	f.end, f.channel, f.guessed = true, reading, true
+	f.end, f.channel = true, reading
 	return true
 }
 

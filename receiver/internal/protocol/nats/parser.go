@@ -33,10 +33,9 @@ type message struct {
 	line
 	slot broker.Ref
 	// act is what its last byte does.
-	act action
-	// left is what of it is still to come, with the line end.
-	left  uint64
-	size  uint64
+	act  action
+	size uint64
+	// inner: the payload was passed over, the line end behind it was not.
 	inner bool
 }
 

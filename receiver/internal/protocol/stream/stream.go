@@ -73,7 +73,7 @@ func (t *Stream) Feed(s *protocol.Segment, turn bool) {
 	t.current = Origin{First: s.First, Time: s.Time, PID: s.PID, TID: s.TID, Turn: turn, Identity: s.Identity, Measured: s.Measured}
 	t.add(s.Lost, s.Data)
 	missing := max(s.Len-len(s.Data), 0)
-	tail := s.Tail[:min(len(s.Tail), missing)]
+	tail := s.Tail[max(len(s.Tail)-missing, 0):] // of a short rest, its first bytes were copied
 	if missing > 0 {
 		t.add(uint64(missing-len(tail)), tail)
 	}

@@ -82,6 +82,9 @@ func TestTailJoinsData(t *testing.T) {
 	var s Stream
 	s.Feed(segment(0, 4, "ab", "cd"), true)
 	peek(t, &s, 4, "abcd")
+	s.Clear()
+	s.Feed(segment(4, 10, "efghijkl", "ghijklmn"), true)
+	peek(t, &s, 10, "efghijklmn")
 }
 
 func TestIdentities(t *testing.T) {
