@@ -77,6 +77,9 @@ type Detail struct {
 	// Lag is how many messages the consumer is behind on the partition, -1 if not
 	// known.
 	Lag int64
+	// Kind is the span's kind where it is not the one that Type and role make it, as of
+	// a request that waits for its reply.
+	Kind ptrace.SpanKind
 	// Contexts are those that messages carried; spans link to them.
 	Contexts []exchange.Link
 	// Extra are further attributes of the span.
@@ -101,6 +104,7 @@ func (d *Detail) Reset() {
 	d.Messages, d.Batch, d.Body, d.Lag = -1, false, -1, -1
 	d.Error = ""
 	d.Empty = false
+	d.Kind = ptrace.SpanKindUnspecified
 	d.Contexts = d.Contexts[:0]
 	d.Extra = d.Extra[:0]
 }
@@ -144,6 +148,8 @@ func (d *Detail) SpanKind(x *exchange.Exchange) ptrace.SpanKind {
 	switch {
 	case x.Role != exchange.RoleClient:
 		return ptrace.SpanKindServer
+	case d.Kind != ptrace.SpanKindUnspecified:
+		return d.Kind
 	case d.Type == Process:
 		return ptrace.SpanKindConsumer
 	case d.Type == Send:

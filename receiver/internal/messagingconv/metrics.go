@@ -43,6 +43,7 @@ var Protocol = &exchange.Protocol{
 		{Name: "messaging.client.sent.messages", Description: "Number of messages producer attempted to send to the broker.", Unit: "{message}", Kind: exchange.Counter},
 		{Name: "messaging.client.consumed.messages", Description: "Number of messages that were delivered to the application.", Unit: "{message}", Kind: exchange.Counter},
 		{Name: "ebpf.messaging.consumer.lag", Description: "Number of messages a consumer is behind the end of a partition, as its last fetch showed.", Unit: "{message}", Kind: exchange.Gauged},
+		{Name: "messaging.process.duration", Description: "Duration of processing operation.", Unit: "s", Bounds: durationBounds},
 	},
 }
 
@@ -59,11 +60,15 @@ func (d *Detail) Protocol() *exchange.Protocol {
 
 // Measure implements exchange.Detail.
 func (d *Detail) Measure(x *exchange.Exchange, values []float64) {
-	values[0] = x.Seconds()
+	duration, process := x.Seconds(), d.Type == Process && x.Role == exchange.RoleClient
+	values[0] = duration
+	if process {
+		values[0] = math.NaN() // the conventions keep it out of the operations' duration
+	}
 	values = values[1:]
 	if x.Role == exchange.RoleClient {
 		nan := math.NaN()
-		values[0], values[1], values[2] = nan, nan, nan
+		values[0], values[1], values[2], values[3] = nan, nan, nan, nan
 		switch {
 		case d.Messages < 0:
 		case d.Type == Send:
@@ -74,7 +79,10 @@ func (d *Detail) Measure(x *exchange.Exchange, values []float64) {
 		if d.Lag >= 0 {
 			values[2] = float64(d.Lag)
 		}
-		values = values[3:]
+		if process {
+			values[3] = duration
+		}
+		values = values[4:]
 	}
 	if d.Settings.Kernel {
 		x.MeasureKernel(values)

@@ -22,12 +22,23 @@ func New(o Options) protocol.Protocol { return &amqp{o} }
 func (*amqp) Name() string { return "amqp" }
 
 // Describe implements protocol.Protocol.
-func (*amqp) Describe() protocol.Description { return protocol.Description{} }
-
-// Detect implements protocol.Protocol.
-func (*amqp) Detect(*protocol.Evidence) (protocol.Verdict, protocol.Direction) {
-	return protocol.Rejected, protocol.Received
+func (*amqp) Describe() protocol.Description {
+	return protocol.Description{
+		Title:  "AMQP 0-9-1 (RabbitMQ)",
+		Server: "`SERVER` per message published, delivered (until it is acknowledged) or got, and per method with a reply",
+		Client: "`PRODUCER` per message published (until it is confirmed, where confirms are on), " +
+			"`CONSUMER` per delivery (until it is acknowledged), `CLIENT` for `get`, `ack` of what was got, and methods with a reply",
+		Evidence: "the protocol header; on older connections a method's or heartbeat's whole frame",
+		Capture:  "everything of small messages; of large ones what is in front of the body",
+	}
 }
 
+// Detect implements protocol.Protocol.
+func (*amqp) Detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction) { return detect(e) }
+
 // New implements protocol.Protocol.
-func (*amqp) New(protocol.Host, protocol.Direction) protocol.Parser { return nil }
+func (a *amqp) New(h protocol.Host, req protocol.Direction) protocol.Parser {
+	p := &parser{channels: map[uint16]*channel{}}
+	p.Init(h, a.o.Settings, "rabbitmq", req)
+	return p
+}

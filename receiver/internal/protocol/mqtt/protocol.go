@@ -22,12 +22,23 @@ func New(o Options) protocol.Protocol { return &mqtt{o} }
 func (*mqtt) Name() string { return "mqtt" }
 
 // Describe implements protocol.Protocol.
-func (*mqtt) Describe() protocol.Description { return protocol.Description{} }
-
-// Detect implements protocol.Protocol.
-func (*mqtt) Detect(*protocol.Evidence) (protocol.Verdict, protocol.Direction) {
-	return protocol.Rejected, protocol.Received
+func (*mqtt) Describe() protocol.Description {
+	return protocol.Description{
+		Title:  "MQTT 3.1.1 and 5.0",
+		Server: "`SERVER` per message published or delivered (with QoS 1 and 2 until it is acknowledged), `connect`, `subscribe` and `unsubscribe`",
+		Client: "`PRODUCER` per message published (with QoS 1 and 2 until it is acknowledged), " +
+			"`CONSUMER` per delivery (likewise), `CLIENT` for `connect`, `subscribe` and `unsubscribe`",
+		Evidence: "`CONNECT`; on older connections a turn of whole packets with a message among them",
+		Capture:  "everything of small messages; of large ones what is in front of the payload",
+	}
 }
 
+// Detect implements protocol.Protocol.
+func (*mqtt) Detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction) { return detect(e) }
+
 // New implements protocol.Protocol.
-func (*mqtt) New(protocol.Host, protocol.Direction) protocol.Parser { return nil }
+func (m *mqtt) New(h protocol.Host, req protocol.Direction) protocol.Parser {
+	p := &parser{}
+	p.Init(h, m.o.Settings, "mqtt", req)
+	return p
+}

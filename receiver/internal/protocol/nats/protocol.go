@@ -22,12 +22,23 @@ func New(o Options) protocol.Protocol { return &nats{o} }
 func (*nats) Name() string { return "nats" }
 
 // Describe implements protocol.Protocol.
-func (*nats) Describe() protocol.Description { return protocol.Description{} }
-
-// Detect implements protocol.Protocol.
-func (*nats) Detect(*protocol.Evidence) (protocol.Verdict, protocol.Direction) {
-	return protocol.Rejected, protocol.Received
+func (*nats) Describe() protocol.Description {
+	return protocol.Description{
+		Title:  "NATS, with JetStream",
+		Server: "`SERVER` per message published or delivered, per request until its reply, and per JetStream API request",
+		Client: "`PRODUCER` per `publish`, `CLIENT` per `request` (until the reply), `CONSUMER` per `deliver` (JetStream's until it is acknowledged), " +
+			"`SERVER` per request answered",
+		Evidence: "the server's `INFO` with its id; on older connections a whole message",
+		Capture:  "everything of small messages; of large ones what is in front of the payload",
+	}
 }
 
+// Detect implements protocol.Protocol.
+func (*nats) Detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction) { return detect(e) }
+
 // New implements protocol.Protocol.
-func (*nats) New(protocol.Host, protocol.Direction) protocol.Parser { return nil }
+func (n *nats) New(h protocol.Host, req protocol.Direction) protocol.Parser {
+	p := &parser{subscriptions: map[string]subscription{}}
+	p.Init(h, n.o.Settings, "nats", req)
+	return p
+}
