@@ -83,6 +83,7 @@ func (t *Tracker) accept(c *conn, index int, requests protocol.Direction, s *pro
 		Sink:       &t.sinks[index],
 		Stats:      &t.stats.ByProtocol[index],
 		Strings:    t.strings,
+		MidStream:  c.midstream,
 	}, requests)
 	pending, bytes := c.pending, c.bytes
 	c.pending, c.bytes = nil, nil
