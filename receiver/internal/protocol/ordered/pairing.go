@@ -87,9 +87,10 @@ func New[E, R any](h protocol.Host, settings *dbconv.Settings, system string, re
 func (p *Pairing[E, R]) Role() exchange.Role { return p.role }
 
 // Segment has to be told of every segment before its bytes are looked at. It reports
-// whether the segment begins a turn.
+// whether the segment begins a turn. It does not where bytes were lost before it: they
+// may have been of the same turn.
 func (p *Pairing[E, R]) Segment(s *protocol.Segment) (turn bool) {
-	turn = !p.seen || s.Dir != p.lastDir
+	turn = (!p.seen || s.Dir != p.lastDir) && s.Lost == 0
 	p.seen, p.lastDir = true, s.Dir
 	p.last, p.now = p.now, max(p.now, s.Time)
 	if s.Dir != p.requests {

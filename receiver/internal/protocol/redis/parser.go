@@ -3,6 +3,8 @@
 package redis
 
 import (
+	"bytes"
+
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/dbconv"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
@@ -67,6 +69,9 @@ type parser struct {
 	searching [2]bool
 	// lost: boundaries were lost, and finding them again is to be counted.
 	lost [2]bool
+
+	// arrays: commands are sent as arrays, so words are not taken for inline commands.
+	arrays bool
 
 	request request
 	answer  answer
@@ -135,7 +140,7 @@ func (p *parser) findRequest(turn bool) bool {
 			p.found(inRequests)
 			return true
 		}
-		if turn && isInline(b) {
+		if turn && !p.arrays && isInline(b) && !bytes.Contains(b, []byte("\n$")) {
 			p.found(inRequests)
 			return true
 		}

@@ -437,7 +437,7 @@ func TestDeepPipelines(t *testing.T) {
 
 // TestModel cuts and loses bytes at random: a reported exchange is always a right one.
 func TestModel(t *testing.T) {
-	for seed := range 400 {
+	for seed := range 300 {
 		r := rand.New(rand.NewPCG(uint64(seed), 7))
 		role := exchange.Role(1 + r.IntN(2))
 		h := protocoltest.New(New(Options{Settings: &dbconv.Settings{QueryText: dbconv.TextRaw}}), role, r.IntN(4) == 0)

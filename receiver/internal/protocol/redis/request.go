@@ -124,7 +124,7 @@ func (p *parser) readRequests() {
 		}
 		sl := r.slot
 		r.slot = nil
-		p.misses, p.failures = 0, 0
+		p.misses, p.failures, p.arrays = 0, 0, true
 		p.push(sl)
 		if t.Ahead() > 0 {
 			return
