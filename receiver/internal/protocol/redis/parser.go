@@ -22,20 +22,6 @@ const (
 	maxLine = 64 << 10
 )
 
-// whole copies everything, but of calls of more than 64 KiB: boundaries can be anywhere.
-// heads is for connections that move large values one by one.
-var (
-	whole = protocol.Window{Sent: 64 << 10, Received: 64 << 10, After: 65535}
-	heads = protocol.Window{Sent: 4 << 10, Received: 4 << 10, After: 64}
-)
-
-const (
-	// large is the size of a message from which copying heads alone saves something.
-	large = 16 << 10
-	// settled large messages in a row change the window.
-	settled = 4
-)
-
 // Indices of the two streams' states.
 const (
 	inRequests = 0
@@ -61,7 +47,7 @@ type parser struct {
 	host     protocol.Host
 	settings *dbconv.Settings
 	requests protocol.Direction
-	window   protocol.Window
+	scale    ordered.Scale
 	err      error
 
 	req, resp stream.Stream
@@ -85,7 +71,6 @@ type parser struct {
 	skip bool
 
 	failures, misses int
-	largeInRow       int
 	time             uint64 // of the segment
 }
 
@@ -175,13 +160,13 @@ func (p *parser) loseRequests() {
 	}
 	p.pairing.LoseRequests()
 	p.searching[inRequests], p.lost[inRequests] = true, true
-	p.window, p.largeInRow = whole, 0
+	p.scale.Reset()
 	p.req.Resync()
 }
 
 // loseReplies is called where the boundaries of replies are lost.
 func (p *parser) loseReplies() {
-	p.window, p.largeInRow = whole, 0
+	p.scale.Reset()
 	a := &p.answer
 	p.resp.Clear()
 	if a.open && a.kind != 0 && a.kind != '>' && p.pairing.Len() == 1 && p.pairing.Waits() && p.pairing.Front().More.confirmations == 0 {
@@ -254,24 +239,4 @@ func (p *parser) completeEvidence() {
 }
 
 // Window implements protocol.Parser.
-func (p *parser) Window() protocol.Window { return p.window }
-
-// weigh adapts the window to the sizes of the last exchange's messages.
-func (p *parser) weigh(size uint64) {
-	switch {
-	case p.pairing.Len() > 1 || size < large/4:
-		if p.largeInRow > 0 {
-			p.largeInRow--
-		}
-		if p.largeInRow == 0 || p.pairing.Len() > 1 {
-			p.window = whole
-		}
-	case size >= large:
-		if p.largeInRow < settled {
-			p.largeInRow++
-		}
-		if p.largeInRow == settled {
-			p.window = heads
-		}
-	}
-}
+func (p *parser) Window() protocol.Window { return p.scale.Window() }

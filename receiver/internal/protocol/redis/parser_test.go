@@ -13,6 +13,7 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/dbconv"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/ordered"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/protocoltest"
 )
 
@@ -234,7 +235,7 @@ func TestHoles(t *testing.T) {
 		h.Check(t, exchange.FailureClosed)
 		require.Len(t, h.Ended, 15)
 		require.Zero(t, h.Stats)
-		require.Equal(t, heads, h.Parser.Window())
+		require.Equal(t, ordered.Heads, h.Parser.Window())
 	}
 }
 
@@ -258,7 +259,7 @@ func TestEvidence(t *testing.T) {
 	require.Equal(t, end, h.Ended[3].End)
 	h.Reply("$1\r\na\r\n")
 	require.Len(t, h.Ended, 5)
-	require.Equal(t, whole, h.Parser.Window())
+	require.Equal(t, ordered.Whole, h.Parser.Window())
 	h.Check(t, exchange.FailureClosed)
 	require.Zero(t, h.Stats.Unmatched)
 }

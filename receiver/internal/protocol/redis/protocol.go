@@ -53,7 +53,6 @@ func (r *redis) New(h protocol.Host, requests protocol.Direction) protocol.Parse
 		host:     h,
 		settings: r.settings,
 		requests: requests,
-		window:   whole,
 	}
 	if h.MidStream {
 		p.searching[0], p.searching[1] = true, true

@@ -393,8 +393,7 @@ func (p *parser) settle(sl *slot, r *reply, time uint64) {
 		p.changed(sl, r, kind)
 	}
 	p.failures = 0
-	size := max(r.size, sl.More.size)
-	p.weigh(size)
+	p.scale.Weigh(max(r.size, sl.More.size), p.pairing.Len())
 	p.pairing.Finish(time)
 }
 

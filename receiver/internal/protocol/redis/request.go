@@ -332,7 +332,7 @@ func (p *parser) push(sl *slot) {
 		p.found(inReplies)
 	}
 	if p.pairing.Len() > 1 {
-		p.window, p.largeInRow = whole, 0
+		p.scale.Reset()
 	}
 	if a, time, ok := p.pairing.Adopt(); ok {
 		p.settle(p.pairing.Front(), &a, time)
