@@ -48,6 +48,9 @@ type Detail struct {
 	// URL is https. Reset keeps it.
 	Secure  bool
 	Version Version
+	// Carrier is network.protocol.name, where HTTP is carried in another protocol. Reset
+	// keeps it. Refused is error.type if that protocol refused the request.
+	Carrier, Refused string
 	// Method is the method token as sent; Target the request target as sent
 	// (origin, absolute, authority or asterisk form), possibly cut at
 	// MaxTarget bytes with TargetCut set.
@@ -77,7 +80,7 @@ const MaxTarget = 8 << 10
 // Reset prepares the Detail for the next exchange. Settings, Strings, Secure
 // and the memory of the buffers stay.
 func (d *Detail) Reset() {
-	d.Version = VersionUnknown
+	d.Version, d.Refused = VersionUnknown, ""
 	d.Method, d.Target = d.Method[:0], d.Target[:0]
 	d.TargetCut = false
 	d.Host, d.UserAgent = d.Host[:0], d.UserAgent[:0]
@@ -104,7 +107,7 @@ func (d *Detail) SpanKind(x *exchange.Exchange) ptrace.SpanKind {
 
 // SpanStatus implements exchange.Detail.
 func (d *Detail) SpanStatus(x *exchange.Exchange) ptrace.StatusCode {
-	if x.Failure != exchange.FailureNone || d.statusIsError(x) {
+	if x.Failure != exchange.FailureNone || d.Refused != "" || d.statusIsError(x) {
 		return ptrace.StatusCodeError
 	}
 	return ptrace.StatusCodeUnset
@@ -127,6 +130,9 @@ func (d *Detail) statusIsError(x *exchange.Exchange) bool {
 func (d *Detail) errorType(x *exchange.Exchange) string {
 	if d.statusIsError(x) {
 		return d.statusText()
+	}
+	if d.Refused != "" {
+		return d.Refused
 	}
 	return x.Failure.ErrorType()
 }

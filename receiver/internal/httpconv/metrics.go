@@ -86,7 +86,11 @@ func (d *Detail) AppendMetricKey(x *exchange.Exchange, b []byte) []byte {
 	b = append(b, byte(d.Version), byte(d.Status>>8), byte(d.Status), byte(failure), byte(port>>8), byte(port),
 		byte(len(r.method)>>8), byte(len(r.method)), byte(len(template)>>8), byte(len(template)),
 		byte(len(scheme)>>8), byte(len(scheme)))
-	return append(append(append(append(b, r.method...), template...), scheme...), address...)
+	b = append(append(append(append(b, r.method...), template...), scheme...), address...)
+	if d.Carrier != "" {
+		b = append(append(append(append(b, 0), d.Carrier...), 0), d.Refused...)
+	}
+	return b
 }
 
 // PutMetricAttributes implements exchange.Detail.
@@ -110,6 +114,9 @@ func (d *Detail) PutMetricAttributes(x *exchange.Exchange, m pcommon.Map) {
 	}
 	if e := d.errorType(x); e != "" {
 		m.PutStr(attrErrorType, e)
+	}
+	if d.Carrier != "" {
+		m.PutStr(attrProtocolName, d.Carrier)
 	}
 	if v := d.Version.String(); v != "" {
 		m.PutStr(attrProtocolVersion, v)

@@ -67,6 +67,10 @@ func detectIn(e *protocol.Evidence, requests protocol.Direction) protocol.Verdic
 	if l.command.shape == storage || len(replies) > 0 {
 		return protocol.Accepted
 	}
+	// Of older connections only one turn is seen at a time.
+	if e.MidStream && (l.keys > 0 || l.command.shape == other && l.words > 0) && end > 0 && b[end-1] == '\r' {
+		return protocol.Accepted
+	}
 	return protocol.Undecided
 }
 

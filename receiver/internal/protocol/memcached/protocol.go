@@ -37,7 +37,7 @@ func (*memcached) Describe() protocol.Description {
 		Title:    "Memcached text, meta and binary",
 		Server:   "`SERVER` per command",
 		Client:   "`CLIENT` per command",
-		Evidence: "a command that stores; any other with a reply to it; a binary request",
+		Evidence: "a command that stores; any other with a reply to it, or, on older connections, with a key; a binary request",
 		Capture:  "everything but values of more than 4 KiB, of which lengths are enough",
 	}
 }
