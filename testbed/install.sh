@@ -41,6 +41,10 @@ needs=(
   "/usr/lib/python3/dist-packages/pymysql python3-pymysql"
   "/usr/lib/python3/dist-packages/MySQLdb python3-mysqldb"
   "/usr/lib/python3/dist-packages/pymongo python3-pymongo"
+  "redis-server redis-server"
+  "redis-cli redis-tools"
+  "memcached memcached"
+  "/usr/sbin/php-fpm8.2 php8.2-fpm"
 )
 there() { # command, module or |-separated files
   case "$1" in
