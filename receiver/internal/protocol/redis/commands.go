@@ -84,9 +84,9 @@ type command struct {
 }
 
 var (
-	cmdAuth, cmdHello, cmdSelect, cmdReset, cmdQuit *command
+	cmdAuth, cmdSelect, cmdReset, cmdQuit *command
 
-	cmdMulti, cmdExec, cmdDiscard, cmdClient, cmdConfig *command
+	cmdMulti, cmdExec, cmdDiscard, cmdClient *command
 
 	cmdMonitor, cmdSync, cmdPsync *command
 )
@@ -141,12 +141,11 @@ func init() {
 	add(0, anyKind, "EVAL", "EVAL_RO")
 	add(container, anyKind, "CLUSTER", "COMMAND", "DEBUG", "FUNCTION", "LATENCY", "MEMORY", "MODULE", "OBJECT", "PUBSUB",
 		"SCRIPT", "SLOWLOG", "XGROUP", "XINFO")
-	add(container|secret, anyKind, "ACL", "SENTINEL")
+	add(container|secret, anyKind, "ACL", "CONFIG", "SENTINEL")
 	add(secret, anyKind, "MIGRATE")
-	cmdConfig = add(container|secret, anyKind, "CONFIG")
 	cmdClient = add(container|secret|changes, anyKind, "CLIENT")
 	cmdAuth = add(secret, simple, "AUTH")
-	cmdHello = add(secret|changes, array|mapped, "HELLO")
+	add(secret, array|mapped, "HELLO")
 	cmdSelect = add(changes, simple, "SELECT")
 	cmdReset = add(changes|listening, simple, "RESET")
 	cmdQuit = add(listening, simple, "QUIT")

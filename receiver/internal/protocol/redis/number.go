@@ -9,8 +9,6 @@ const (
 	// arguments by default; both can be raised.
 	maxBulk  = 4 << 30
 	maxArray = 1 << 31
-	// maxHeader is how long the line of a length can be, with what is around it.
-	maxHeader = 24
 	// streamed is the length `?` of RESP3: not known in advance.
 	streamed = -2
 )
