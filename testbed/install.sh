@@ -47,6 +47,10 @@ needs=(
   "/usr/lib/python3/dist-packages/pymongo python3-pymongo"
   "h2load nghttp2-client"
   "nghttpd nghttp2-server"
+  "redis-server redis-server"
+  "redis-cli redis-tools"
+  "memcached memcached"
+  "/usr/sbin/php-fpm8.2 php8.2-fpm"
 )
 there() { # command, module or |-separated files
   case "$1" in

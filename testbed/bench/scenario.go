@@ -32,6 +32,8 @@ type bench struct {
 	nginx     *groundtruth.Nginx
 	goServer  *groundtruth.Process
 	postgres  *postgres
+	redis     *groundtruth.Process // nil if no scenario wants it
+	redisPort string
 	scenarios []scenario
 	runs      int
 }
@@ -87,10 +89,25 @@ func newBench(dir string, o options) (*bench, error) {
 			}
 		}
 	}
+	for _, name := range []string{"redis", "redis16"} {
+		if !slices.Contains(strings.Split(o.scenarios, ","), name) {
+			continue
+		}
+		if b.redis == nil {
+			if err := b.startRedis(); err != nil {
+				b.close()
+				return nil, err
+			}
+		}
+		b.scenarios = append(b.scenarios, scenario{name, b.redisLoad(redisPipelines[name]), 2})
+	}
 	return b, nil
 }
 
 func (b *bench) close() {
+	if b.redis != nil {
+		_ = b.redis.Stop(0)
+	}
 	if b.nginx != nil {
 		_ = b.nginx.Stop(0)
 	}

@@ -264,6 +264,7 @@ func (t *Tracker) host(c *conn, index int) protocol.Host {
 		Sink:       &t.sinks[index],
 		Stats:      &t.stats.ByProtocol[index],
 		Strings:    t.strings,
+		MidStream:  c.midstream,
 	}
 }
 

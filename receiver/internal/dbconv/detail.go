@@ -68,19 +68,22 @@ type Detail struct {
 	Unprepared bool
 	// Extra are further attributes of the span.
 	Extra []Attribute
+	// Numbered: the namespace is only a number, and not in the span's name.
+	Numbered bool
 
 	scratch    []byte
 	attributes xpdata.MapBuilder // empty between calls
 }
 
-// Attribute is a text, or a number if Text is empty.
+// Attribute is a text, or true, or else a number.
 type Attribute struct {
 	Key, Text string
 	Int       int64
+	True      bool
 }
 
 // Reset prepares the Detail for the next exchange. Settings, Strings, System,
-// Namespace and the memory of the buffers stay.
+// Namespace, Numbered and the memory of the buffers stay.
 func (d *Detail) Reset() {
 	d.Operation, d.Collection, d.Summary, d.Procedure = "", "", "", ""
 	d.Text, d.Cut = d.Text[:0], false
@@ -105,7 +108,7 @@ func (d *Detail) SpanName(x *exchange.Exchange) string {
 	if target == "" {
 		target = d.Procedure
 	}
-	if target == "" {
+	if target == "" && !d.Numbered {
 		target = d.Namespace
 	}
 	if target == "" {
@@ -191,9 +194,12 @@ func (d *Detail) PutSpanAttributes(x *exchange.Exchange, m pcommon.Map) {
 		b.AppendEmpty(attrBatch).SetInt(d.Batch)
 	}
 	for i := range d.Extra {
-		if e := &d.Extra[i]; e.Text != "" {
+		switch e := &d.Extra[i]; {
+		case e.Text != "":
 			b.AppendEmpty(e.Key).SetStr(e.Text)
-		} else {
+		case e.True:
+			b.AppendEmpty(e.Key).SetBool(true)
+		default:
 			b.AppendEmpty(e.Key).SetInt(e.Int)
 		}
 	}

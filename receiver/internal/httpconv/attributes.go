@@ -21,6 +21,7 @@ const (
 	attrRoute              = "http.route"
 	attrPeerAddress        = "network.peer.address"
 	attrPeerPort           = "network.peer.port"
+	attrProtocolName       = "network.protocol.name"
 	attrProtocolVersion    = "network.protocol.version"
 	attrTransport          = "network.transport"
 	attrServerAddress      = "server.address"
@@ -55,7 +56,7 @@ func (d *Detail) PutSpanAttributes(x *exchange.Exchange, m pcommon.Map) {
 	unix := x.Connection != nil && x.Connection.Transport == exchange.TransportUnix
 
 	n := 1 + count(address != "") + count(address != "" && port != 0) +
-		count(peer != "") + count(peer != "" && peerPort != 0) + count(version != "") + count(unix) +
+		count(peer != "") + count(peer != "" && peerPort != 0) + count(version != "") + count(d.Carrier != "") + count(unix) +
 		count(other) + count(template != "") + count(d.TargetCut) + count(d.Status != 0) + count(errorType != "") + count(d.Connect != "") +
 		count(d.RequestBody > 0) + count(d.ResponseBody > 0) + x.KernelAttributes()
 	if client {
@@ -88,6 +89,9 @@ func (d *Detail) PutSpanAttributes(x *exchange.Exchange, m pcommon.Map) {
 		if peerPort != 0 {
 			b.AppendEmpty(attrPeerPort).SetInt(int64(peerPort))
 		}
+	}
+	if d.Carrier != "" {
+		b.AppendEmpty(attrProtocolName).SetStr(d.Carrier)
 	}
 	if version != "" {
 		b.AppendEmpty(attrProtocolVersion).SetStr(version)

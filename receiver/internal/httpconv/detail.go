@@ -48,6 +48,9 @@ type Detail struct {
 	// URL is https. Reset keeps it.
 	Secure  bool
 	Version Version
+	// Carrier is network.protocol.name, where HTTP is carried in another protocol. Reset
+	// keeps it.
+	Carrier string
 	// Method is the method token as sent; Target the request target as sent
 	// (origin, absolute, authority or asterisk form), possibly cut at
 	// MaxTarget bytes with TargetCut set.

@@ -85,8 +85,9 @@ func (d *Detail) AppendMetricKey(x *exchange.Exchange, b []byte) []byte {
 	}
 	b = append(b, byte(d.Version), byte(d.Status>>8), byte(d.Status), byte(failure), byte(port>>8), byte(port),
 		byte(len(r.method)>>8), byte(len(r.method)), byte(len(template)>>8), byte(len(template)),
-		byte(len(scheme)>>8), byte(len(scheme)), byte(len(broken)))
-	return append(append(append(append(append(b, r.method...), template...), scheme...), broken...), address...)
+		byte(len(scheme)>>8), byte(len(scheme)), byte(len(broken)), byte(len(d.Carrier)))
+	b = append(append(append(append(b, r.method...), template...), scheme...), broken...)
+	return append(append(b, d.Carrier...), address...)
 }
 
 // PutMetricAttributes implements exchange.Detail.
@@ -110,6 +111,9 @@ func (d *Detail) PutMetricAttributes(x *exchange.Exchange, m pcommon.Map) {
 	}
 	if e := d.errorType(x); e != "" {
 		m.PutStr(attrErrorType, e)
+	}
+	if d.Carrier != "" {
+		m.PutStr(attrProtocolName, d.Carrier)
 	}
 	if v := d.Version.String(); v != "" {
 		m.PutStr(attrProtocolVersion, v)

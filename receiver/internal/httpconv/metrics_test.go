@@ -28,6 +28,7 @@ func TestNamesAreThoseOfTheConventions(t *testing.T) {
 		attrRoute:              string(semconv.HTTPRouteKey),
 		attrPeerAddress:        string(semconv.NetworkPeerAddressKey),
 		attrPeerPort:           string(semconv.NetworkPeerPortKey),
+		attrProtocolName:       string(semconv.NetworkProtocolNameKey),
 		attrProtocolVersion:    string(semconv.NetworkProtocolVersionKey),
 		attrTransport:          string(semconv.NetworkTransportKey),
 		attrServerAddress:      string(semconv.ServerAddressKey),

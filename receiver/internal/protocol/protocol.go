@@ -181,6 +181,9 @@ type Host struct {
 	Stats      *Stats
 	// Strings is the string table of the goroutine that owns the connection.
 	Strings *intern.Table
+	// MidStream: the connection is older than we are, or its beginning was not
+	// understood.
+	MidStream bool
 }
 
 // Protocol is a registry entry.

@@ -5,7 +5,7 @@
 package inflight
 
 // maxFree bounds what a queue keeps for reuse.
-const maxFree = 64
+const maxFree = 256
 
 // Queue is first in, first out. The zero value is ready to use. It is not safe for
 // concurrent use.

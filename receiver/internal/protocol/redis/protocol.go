@@ -5,29 +5,59 @@ package redis
 import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/dbconv"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/ordered"
 )
+
+// Name is the key under protocols: in the configuration, and db.system.name. Servers do
+// not tell reliably what they are: forks say that they are Redis, for their clients' sake.
+const Name = "redis"
 
 // Options are what the engine gives the parsers of this protocol.
 type Options struct {
+	// Settings of all exchanges; nil means the zero Settings.
 	Settings *dbconv.Settings
 }
 
 type redis struct {
-	o Options
+	settings *dbconv.Settings
 }
 
 // New makes the registry entry.
-func New(o Options) protocol.Protocol { return &redis{o} }
-
-func (*redis) Name() string { return "redis" }
-
-// Describe implements protocol.Protocol.
-func (*redis) Describe() protocol.Description { return protocol.Description{} }
-
-// Detect implements protocol.Protocol.
-func (*redis) Detect(*protocol.Evidence) (protocol.Verdict, protocol.Direction) {
-	return protocol.Rejected, protocol.Received
+func New(o Options) protocol.Protocol {
+	if o.Settings == nil {
+		o.Settings = &dbconv.Settings{}
+	}
+	return &redis{o.Settings}
 }
 
+func (*redis) Name() string { return Name }
+
+// Describe implements protocol.Protocol.
+func (*redis) Describe() protocol.Description {
+	return protocol.Description{
+		Title:    "Redis RESP2 and RESP3",
+		Server:   "`SERVER` per command",
+		Client:   "`CLIENT` per command",
+		Evidence: "an array of bulk strings of which the first is a name; or an inline command, and a reply to it",
+		Capture:  "everything but values of more than 4 KiB, of which lengths are enough",
+	}
+}
+
+// Detect implements protocol.Protocol; see detect.go.
+func (*redis) Detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction) { return detect(e) }
+
 // New implements protocol.Protocol.
-func (*redis) New(protocol.Host, protocol.Direction) protocol.Parser { return nil }
+func (r *redis) New(h protocol.Host, requests protocol.Direction) protocol.Parser {
+	p := &parser{
+		pairing:  ordered.New[extra, reply](h, r.settings, Name, requests),
+		host:     h,
+		settings: r.settings,
+		requests: requests,
+	}
+	if h.MidStream {
+		p.searching[0], p.searching[1] = true, true
+	} else {
+		p.database = "0"
+	}
+	return p
+}
