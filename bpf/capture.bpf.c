@@ -631,7 +631,7 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 		v = *verdict;
 		bpf_map_update_elem(&processes, &to, &v, BPF_ANY);
 		/* It may be gone before anybody can look whose child it was. */
-		if (!default_selected && v != PROCESS_IGNORED)
+		if (!default_selected && (v & VERDICT_MASK) != PROCESS_IGNORED)
 			emit_process(RECORD_FORK, to, from, NULL);
 	}
 	rt = runtime_of(from);
@@ -649,11 +649,15 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
-	__u32 tgid = task->tgid, v = PROCESS_PENDING;
+	__u32 tgid = task->tgid, v = PROCESS_PENDING, *verdict;
 
 	bpf_map_delete_elem(&runtimes, &tgid);
-	if (!default_selected)
+	if (!default_selected) {
+		verdict = bpf_map_lookup_elem(&processes, &tgid);
+		if (verdict)
+			v |= (*verdict & ~VERDICT_MASK) + VERDICT_EXECUTED;
 		bpf_map_update_elem(&processes, &tgid, &v, BPF_ANY);
+	}
 	emit_process(RECORD_EXEC, tgid, 0, bprm->filename);
 	return 0;
 }

@@ -27,11 +27,9 @@ static __always_inline __u64 make_identity(struct scratch *s)
 /* Is this process one we were asked to look at? */
 static __always_inline bool selected(__u32 tgid)
 {
-	__u32 *verdict = bpf_map_lookup_elem(&processes, &tgid);
+	__u32 verdict = verdict_of(tgid);
 
-	if (verdict && *verdict != PROCESS_DEFAULT)
-		return *verdict != PROCESS_IGNORED;
-	return default_selected;
+	return verdict == PROCESS_DEFAULT ? default_selected : verdict != PROCESS_IGNORED;
 }
 
 static __always_inline struct tcp_sock *tcp_sock_of(struct sock *sk)
@@ -344,6 +342,39 @@ static __always_inline __u64 first_sent(struct conn *c, struct tcp_sock *tp, __u
 	return first < now ? first : now;
 }
 
+/* Does a connection begin like one that wants everything copied until it is known? */
+static __always_inline bool eager(struct buffer *b, __u32 len)
+{
+	__u64 first[2] = {};
+	__u64 base = b->base, n = len;
+	struct user_iovec v;
+	int i;
+
+	if (b->kind == BUFFER_IOV) {
+		if (bpf_probe_read_user(&v, sizeof(v), (void *)base))
+			return false;
+		base = v.base;
+		n = v.len < n ? v.len : n;
+	} else if (b->kind != BUFFER_FLAT) {
+		return false;
+	}
+	if (n >= 16) {
+		if (bpf_probe_read_user(first, 16, (void *)base))
+			return false;
+	} else if (n >= 8) {
+		if (bpf_probe_read_user(first, 8, (void *)base))
+			return false;
+	} else {
+		return false;
+	}
+	for (i = 0; i < BEGINNINGS; i++) {
+		if (beginnings[i].mask[0] && (first[0] & beginnings[i].mask[0]) == beginnings[i].value[0] &&
+		    (first[1] & beginnings[i].mask[1]) == beginnings[i].value[1])
+			return true;
+	}
+	return false;
+}
+
 /* In conn.stale: what a client sent was answered before its call returned. */
 #define OVERTAKEN (1 << 2)
 
@@ -377,8 +408,11 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 		added = c->prepared.added;
 		c->prepared.added = 0;
 	}
-	if (!c->last_dir)
+	if (!c->last_dir) {
 		conn_start(c, sk, dir, len + added, &midstream);
+		if (!midstream)
+			c->eager = eager(b, len);
+	}
 	turn = c->last_dir != dir + 1;
 	if (c->transport == TRANSPORT_UDP) {
 		/* Every datagram is a message; whoever sends first is a client. */
@@ -439,8 +473,8 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 			c->stale &= ~OVERTAKEN;
 		}
 	}
-	window = default_window;
-	after = default_after;
+	window = c->eager ? CAPTURE_MAX : default_window;
+	after = c->eager ? CAPTURE_MAX : default_after;
 	if (p && !(p->flags & POLICY_IGNORE)) {
 		window = dir == DIR_SENT ? p->sent : p->received;
 		after = p->after;

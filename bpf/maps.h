@@ -23,9 +23,10 @@ const volatile __u64 tick_ns = 4000000;         /* length of a jiffy */
 const volatile __u32 cpus = 1;                  /* possible CPUs */
 const volatile __u32 conn_by_address = 0;       /* state lives in conn_hash (sys_exit backend) */
 const volatile __u32 join_same_node = 1;        /* 0 in tests of what works between nodes only */
-const volatile __u32 datagrams = 0;             /* UDP sockets are watched, too */
-const volatile __u32 units_by_tid = 0;          /* units live in units_hash (injection on older kernels) */
-const volatile __u32 inject = 0;                /* enum injection: what propagation.bpf.c writes */
+const volatile struct beginning beginnings[BEGINNINGS] = {};
+const volatile __u32 datagrams = 0;    /* UDP sockets are watched, too */
+const volatile __u32 units_by_tid = 0; /* units live in units_hash (injection on older kernels) */
+const volatile __u32 inject = 0;       /* enum injection: what propagation.bpf.c writes */
 
 enum injection {
 	INJECT_TCP_OPTION = 1 << 0,
@@ -79,7 +80,8 @@ struct conn {
 	__u32 mmsg_tid;
 	__u32 mmsg_index;
 	__u32 mmsg_len;
-	__u32 requests; /* client: one was sent */
+	__u16 requests; /* client: one was sent */
+	__u16 eager;    /* it began like one of `beginnings` */
 	/* Server: the request being served. Client: for which one the last was sent, or it was opened. */
 	struct context current;
 	__u32 isn[2]; /* initial sequence numbers, by direction */
@@ -276,7 +278,11 @@ struct {
 	__type(value, struct policy);
 } policies SEC(".maps");
 
-/* tgid -> enum process_verdict. Written by Go and, for children, by fork. */
+/*
+ * tgid -> enum process_verdict in the lowest byte, and above it how often the process has
+ * executed something, so that a verdict on the program before is not taken for one on
+ * this. Written by Go and, for children, by fork.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -284,6 +290,16 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } processes SEC(".maps");
+
+#define VERDICT_MASK 0xff
+#define VERDICT_EXECUTED 0x100
+
+static __always_inline __u32 verdict_of(__u32 tgid)
+{
+	__u32 *verdict = bpf_map_lookup_elem(&processes, &tgid);
+
+	return verdict ? *verdict & VERDICT_MASK : PROCESS_DEFAULT;
+}
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

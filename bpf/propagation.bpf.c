@@ -285,11 +285,9 @@ struct {
 /* Is this process one whose requests are to be written to? */
 static __always_inline bool chosen(__u32 tgid)
 {
-	__u32 *verdict = bpf_map_lookup_elem(&processes, &tgid);
+	__u32 verdict = verdict_of(tgid);
 
-	if (verdict && *verdict != PROCESS_DEFAULT)
-		return *verdict == PROCESS_SELECTED;
-	return default_selected;
+	return verdict == PROCESS_DEFAULT ? default_selected : verdict == PROCESS_SELECTED;
 }
 
 /* ---- peers ---- */
@@ -619,12 +617,11 @@ static __always_inline void listener_key_of(struct bpf_sock_ops *o, struct liste
 static __always_inline bool answers(struct bpf_sock_ops *o)
 {
 	struct listener_key key;
-	__u32 *tgid, *verdict;
+	__u32 *tgid;
 
 	listener_key_of(o, &key);
 	tgid = bpf_map_lookup_elem(&listeners, &key);
-	verdict = tgid ? bpf_map_lookup_elem(&processes, tgid) : NULL;
-	return !verdict || *verdict != PROCESS_IGNORED;
+	return !tgid || verdict_of(*tgid) != PROCESS_IGNORED;
 }
 
 static __always_inline bool peer_understands(struct bpf_sock_ops *o, __u64 flags)

@@ -145,6 +145,14 @@ struct policy {
 	__u32 sent;     /* window; with POLICY_IGNORE: sample one call in sent+1 (a power of two) */
 };
 
+/* How a connection begins of which everything is copied until there is a policy. */
+struct beginning {
+	__u64 value[2]; /* the first 16 bytes, as far as the mask says */
+	__u64 mask[2];  /* 0 in an entry that is not used */
+};
+
+#define BEGINNINGS 12
+
 enum policy_flags {
 	POLICY_IGNORE = 1 << 0,   /* nobody wants this connection */
 	POLICY_ANNOUNCE = 1 << 1, /* send the open record again */

@@ -26,6 +26,12 @@ type captureArrival struct {
 	}
 }
 
+type captureBeginning struct {
+	_     structs.HostLayout
+	Value [2]uint64
+	Mask  [2]uint64
+}
+
 type captureConn struct {
 	_                structs.HostLayout
 	Id               uint64
@@ -49,7 +55,8 @@ type captureConn struct {
 	MmsgTid          uint32
 	MmsgIndex        uint32
 	MmsgLen          uint32
-	Requests         uint32
+	Requests         uint16
+	Eager            uint16
 	Current          captureContext
 	Isn              [2]uint32
 	StartRetransmits uint32
@@ -561,6 +568,7 @@ const (
 	captureProgThreadWoken         = "thread_woken"
 	captureProgUringCompleteCqe    = "uring_complete_cqe"
 	captureProgUringCompleteRes    = "uring_complete_res"
+	captureVarBeginnings           = "beginnings"
 	captureVarCaptureMax           = "capture_max"
 	captureVarConnByAddress        = "conn_by_address"
 	captureVarCpus                 = "cpus"
@@ -684,6 +692,7 @@ type captureMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type captureVariableSpecs struct {
+	Beginnings           *ebpf.VariableSpec `ebpf:"beginnings"`
 	CaptureMax           *ebpf.VariableSpec `ebpf:"capture_max"`
 	ConnByAddress        *ebpf.VariableSpec `ebpf:"conn_by_address"`
 	Cpus                 *ebpf.VariableSpec `ebpf:"cpus"`
@@ -793,6 +802,7 @@ func (m *captureMaps) Close() error {
 //
 // It can be passed to loadCaptureObjects or ebpf.CollectionSpec.LoadAndAssign.
 type captureVariables struct {
+	Beginnings           *ebpf.Variable `ebpf:"beginnings"`
 	CaptureMax           *ebpf.Variable `ebpf:"capture_max"`
 	ConnByAddress        *ebpf.Variable `ebpf:"conn_by_address"`
 	Cpus                 *ebpf.Variable `ebpf:"cpus"`

@@ -34,6 +34,8 @@ type Options struct {
 	After  uint16
 	// MaxPayload bounds what is copied of one call, at most 64 KiB. Bytes.
 	MaxPayload uint32
+	// Beginnings of connections of which everything is copied until they are known.
+	Beginnings []Beginning
 	// Datagrams: UDP sockets are watched, too.
 	Datagrams bool
 	// Propagation says which contexts are written into requests that leave.
@@ -120,6 +122,7 @@ func Load(o Options) (*Probes, error) {
 		"conn_by_address":  boolMask(backend == BackendSysExit),
 		"join_same_node":   boolMask(!o.Apart),
 		"datagrams":        boolMask(o.Datagrams),
+		"beginnings":       beginnings(o.Beginnings),
 	}
 	if err := o.Propagation.size(spec, constants, o); err != nil {
 		p.Close()
@@ -311,7 +314,27 @@ const (
 
 // SetProcess puts a verdict in force; children inherit it.
 func (p *Probes) SetProcess(pid uint32, v Verdict) error {
-	if err := p.coll.Maps["processes"].Put(pid, uint32(v)); err != nil {
+	return p.Judge(pid, p.Executed(pid), v)
+}
+
+// executedShift is behind the verdict in the kernel's map (bpf/maps.h).
+const executedShift = 8
+
+// Executed is how often a process has executed something, as far as that is known: what a
+// verdict on it has to be given for.
+func (p *Probes) Executed(pid uint32) uint32 {
+	var current uint32
+	_ = p.coll.Maps["processes"].Lookup(pid, &current) // 0 if there is none
+	return current >> executedShift
+}
+
+// Judge puts a verdict in force, if the process has executed nothing since executed was
+// asked for; children inherit it.
+func (p *Probes) Judge(pid, executed uint32, v Verdict) error {
+	if p.Executed(pid) != executed {
+		return nil // its next verdict is on its way
+	}
+	if err := p.coll.Maps["processes"].Put(pid, executed<<executedShift|uint32(v)); err != nil {
 		return fmt.Errorf("set verdict for process %d: %w", pid, err)
 	}
 	return p.newEpoch()

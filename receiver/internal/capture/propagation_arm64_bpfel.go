@@ -48,6 +48,7 @@ const (
 	propagationProgExistingListeners = "existing_listeners"
 	propagationProgMessageSent       = "message_sent"
 	propagationProgSocketEvent       = "socket_event"
+	propagationVarBeginnings         = "beginnings"
 	propagationVarCaptureMax         = "capture_max"
 	propagationVarConnByAddress      = "conn_by_address"
 	propagationVarCpus               = "cpus"
@@ -158,6 +159,7 @@ type propagationMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type propagationVariableSpecs struct {
+	Beginnings        *ebpf.VariableSpec `ebpf:"beginnings"`
 	CaptureMax        *ebpf.VariableSpec `ebpf:"capture_max"`
 	ConnByAddress     *ebpf.VariableSpec `ebpf:"conn_by_address"`
 	Cpus              *ebpf.VariableSpec `ebpf:"cpus"`
@@ -271,6 +273,7 @@ func (m *propagationMaps) Close() error {
 //
 // It can be passed to loadPropagationObjects or ebpf.CollectionSpec.LoadAndAssign.
 type propagationVariables struct {
+	Beginnings        *ebpf.Variable `ebpf:"beginnings"`
 	CaptureMax        *ebpf.Variable `ebpf:"capture_max"`
 	ConnByAddress     *ebpf.Variable `ebpf:"conn_by_address"`
 	Cpus              *ebpf.Variable `ebpf:"cpus"`

@@ -26,6 +26,12 @@ type propagationUnitsArrival struct {
 	}
 }
 
+type propagationUnitsBeginning struct {
+	_     structs.HostLayout
+	Value [2]uint64
+	Mask  [2]uint64
+}
+
 type propagationUnitsConn struct {
 	_                structs.HostLayout
 	Id               uint64
@@ -49,7 +55,8 @@ type propagationUnitsConn struct {
 	MmsgTid          uint32
 	MmsgIndex        uint32
 	MmsgLen          uint32
-	Requests         uint32
+	Requests         uint16
+	Eager            uint16
 	Current          propagationUnitsContext
 	Isn              [2]uint32
 	StartRetransmits uint32
@@ -457,6 +464,7 @@ const (
 	propagationUnitsProgIds              = "ids"
 	propagationUnitsProgSample           = "sample"
 	propagationUnitsProgScanHead         = "scan_head"
+	propagationUnitsVarBeginnings        = "beginnings"
 	propagationUnitsVarCaptureMax        = "capture_max"
 	propagationUnitsVarConnByAddress     = "conn_by_address"
 	propagationUnitsVarCpus              = "cpus"
@@ -567,6 +575,7 @@ type propagationUnitsMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type propagationUnitsVariableSpecs struct {
+	Beginnings        *ebpf.VariableSpec `ebpf:"beginnings"`
 	CaptureMax        *ebpf.VariableSpec `ebpf:"capture_max"`
 	ConnByAddress     *ebpf.VariableSpec `ebpf:"conn_by_address"`
 	Cpus              *ebpf.VariableSpec `ebpf:"cpus"`
@@ -669,6 +678,7 @@ func (m *propagationUnitsMaps) Close() error {
 //
 // It can be passed to loadPropagationUnitsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type propagationUnitsVariables struct {
+	Beginnings        *ebpf.Variable `ebpf:"beginnings"`
 	CaptureMax        *ebpf.Variable `ebpf:"capture_max"`
 	ConnByAddress     *ebpf.Variable `ebpf:"conn_by_address"`
 	Cpus              *ebpf.Variable `ebpf:"cpus"`

@@ -107,6 +107,7 @@ func (e *Engine) start() error {
 		After:           protocol.DefaultWindow.After,
 		MaxPayload:      uint32(c.Limits.MaxPayload),
 		Datagrams:       c.Protocols.DNS.Enabled,
+		Beginnings:      beginnings(e.protocols),
 		Propagation: capture.Propagation{
 			TCPOption:  slices.Contains(c.ContextPropagation.Inject, config.InjectTCPOption),
 			HTTPHeader: slices.Contains(c.ContextPropagation.Inject, config.InjectHTTPHeader),
@@ -121,7 +122,7 @@ func (e *Engine) start() error {
 	if err := e.probes.SetProcess(uint32(os.Getpid()), capture.VerdictIgnored); err != nil {
 		return err
 	}
-	e.selection.set = e.probes.SetProcess
+	e.selection.executions, e.selection.judge = e.probes.Executed, e.probes.Judge
 	e.selection.invalidate = e.processes.Invalidate
 	e.selection.scan()
 

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux && (amd64 || arm64)
+
 package engine
 
 import (
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/capture"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/config"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/messagingconv"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
@@ -63,4 +66,25 @@ func protocols(c *config.Config) ([]protocol.Protocol, error) {
 		}
 	}
 	return all, nil
+}
+
+// beginnings are those of all protocols, for the kernel.
+func beginnings(all []protocol.Protocol) (list []capture.Beginning) {
+	for _, p := range all {
+		b, ok := p.(protocol.Beginner)
+		if !ok {
+			continue
+		}
+		for _, from := range b.Beginnings() {
+			var to capture.Beginning
+			copy(to.Bytes[:], from.Bytes)
+			for i := range len(from.Bytes) {
+				if from.Mask == "" || from.Mask[i] != 0 {
+					to.Mask[i] = 0xff
+				}
+			}
+			list = append(list, to)
+		}
+	}
+	return list
 }

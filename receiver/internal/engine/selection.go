@@ -23,7 +23,9 @@ type selection struct {
 	matcher *discovery.Matcher
 	scanner *discovery.Scanner
 	logger  *zap.Logger
-	set     func(pid uint32, v capture.Verdict) error
+	// executions and judge are Executed and Judge of capture.Probes.
+	executions func(pid uint32) uint32
+	judge      func(pid, executed uint32, v capture.Verdict) error
 	// invalidate makes the workload of a process be looked up anew.
 	invalidate func(pid uint32)
 	// hurry makes the reader of process records look now.
@@ -44,6 +46,7 @@ const maxParents = 1 << 12
 
 type verdict struct {
 	selected bool
+	executed uint32    // of the process when it was judged, as capture.Probes counts
 	exited   time.Time // zero while it runs
 }
 
@@ -97,13 +100,14 @@ func (s *selection) examine(pid uint32, file string, news bool) {
 	if pid == uint32(os.Getpid()) {
 		return
 	}
+	executed := s.executions(pid)
 	process := s.scanner.Process(pid)
 	if process.Exe == "" {
 		process.Exe = file
 	}
 	selected := s.matcher.Match(process).Selected
 	before, known := s.verdict(pid)
-	s.record(pid, selected)
+	s.record(pid, selected, executed)
 	if known && before == selected && !news {
 		return
 	}
@@ -115,7 +119,7 @@ func (s *selection) examine(pid uint32, file string, news bool) {
 	if selected {
 		v = capture.VerdictSelected
 	}
-	if err := s.set(pid, v); err != nil {
+	if err := s.judge(pid, executed, v); err != nil {
 		s.logger.Warn("cannot tell the kernel about a process", zap.Error(err))
 	}
 }
@@ -128,7 +132,7 @@ func (s *selection) forked(pid, parent uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if v, ok := s.verdicts[parent]; ok {
-		s.verdicts[pid] = verdict{selected: v.selected}
+		s.verdicts[pid] = verdict{selected: v.selected, executed: v.executed}
 		return
 	}
 	// The parent has executed something and is not judged yet.
@@ -181,12 +185,12 @@ func (s *selection) allows(pid uint32, first bool) bool {
 	if s.any {
 		return true
 	}
-	if selected, known := s.verdict(pid); known {
+	if selected, known := s.current(pid); known {
 		return selected
 	}
 	// A child is as selected as its parent.
 	if parent, ok := s.verdict(s.parent(pid)); ok && parent {
-		s.record(pid, true)
+		s.record(pid, true, s.executions(pid))
 		return true
 	}
 	// Executed just now: the record of that is in the first ring, as it came
@@ -195,7 +199,7 @@ func (s *selection) allows(pid uint32, first bool) bool {
 		s.hurry()
 		for range 40 {
 			time.Sleep(500 * time.Microsecond)
-			if selected, known := s.verdict(pid); known {
+			if selected, known := s.current(pid); known {
 				return selected
 			}
 		}
@@ -205,10 +209,22 @@ func (s *selection) allows(pid uint32, first bool) bool {
 	return selected
 }
 
-func (s *selection) record(pid uint32, selected bool) {
+func (s *selection) record(pid uint32, selected bool, executed uint32) {
 	s.mu.Lock()
-	s.verdicts[pid] = verdict{selected: selected}
+	s.verdicts[pid] = verdict{selected: selected, executed: executed}
 	s.mu.Unlock()
+}
+
+// current is the verdict on a process, unless it was one on a program that the process has
+// left since. Only those that are not selected are asked about: the kernel has few.
+func (s *selection) current(pid uint32) (selected, known bool) {
+	s.mu.RLock()
+	v, known := s.verdicts[pid]
+	s.mu.RUnlock()
+	if known && !v.selected && v.exited.IsZero() && s.executions(pid) != v.executed {
+		return false, false
+	}
+	return v.selected, known
 }
 
 func (s *selection) verdict(pid uint32) (selected, known bool) {

@@ -20,7 +20,8 @@ func TestSelection(t *testing.T) {
 	s, err := newSelection(config.Discovery{Include: []config.Rule{{Exe: "*/sleep"}}}, zap.NewNop())
 	require.NoError(t, err)
 	told := map[uint32][]capture.Verdict{}
-	s.set = func(pid uint32, v capture.Verdict) error {
+	s.executions = func(uint32) uint32 { return 0 }
+	s.judge = func(pid, _ uint32, v capture.Verdict) error {
 		told[pid] = append(told[pid], v)
 		return nil
 	}

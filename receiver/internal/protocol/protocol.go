@@ -206,6 +206,20 @@ type Datagrams interface {
 	Datagrams()
 }
 
+// Beginner is a Protocol of which some connections begin in a way that can be told from
+// their first bytes, and need everything copied from then on: what would be lost until
+// the parser's window is known to the kernel is needed for all that follows.
+type Beginner interface {
+	Protocol
+	// Beginnings are texts of at most 16 bytes, the first 8 of which are enough to be
+	// looked at; a NUL in mask leaves a byte out.
+	Beginnings() []Beginning
+}
+
+// Beginning is the first bytes of a connection, from either end. Mask is as long as
+// Bytes, or empty if all of them count.
+type Beginning struct{ Bytes, Mask string }
+
 // Ticker is a Parser that is told the time now and then (CLOCK_MONOTONIC, ns), to end
 // what will not be answered any more.
 type Ticker interface {

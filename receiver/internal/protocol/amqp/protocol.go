@@ -42,3 +42,10 @@ func (a *amqp) New(h protocol.Host, req protocol.Direction) protocol.Parser {
 	p.Init(h, a.o.Settings, "rabbitmq", req)
 	return p
 }
+
+// Beginnings implements protocol.Beginner.
+func (*amqp) Beginnings() []protocol.Beginning {
+	return []protocol.Beginning{
+		{Bytes: "AMQP\x00\x00\x09\x01"},
+	}
+}

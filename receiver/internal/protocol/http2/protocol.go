@@ -56,3 +56,10 @@ func (*http2) Detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction
 func (h *http2) New(host protocol.Host, req protocol.Direction) protocol.Parser {
 	return newParser(host, h.o, req)
 }
+
+// Beginnings implements protocol.Beginner.
+func (*http2) Beginnings() []protocol.Beginning {
+	return []protocol.Beginning{
+		{Bytes: "PRI * HTTP/2.0\r\n"}, // RFC 9113 section 3.4
+	}
+}

@@ -49,3 +49,11 @@ func (*kafka) Detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction
 func (k *kafka) New(host protocol.Host, req protocol.Direction) protocol.Parser {
 	return newParser(k, host, req)
 }
+
+// Beginnings implements protocol.Beginner.
+func (*kafka) Beginnings() []protocol.Beginning {
+	return []protocol.Beginning{
+		// ApiVersions, with which clients begin.
+		{Bytes: "\x00\x00\x00?\x00\x12\x00", Mask: "\x01\x01\x01\x00\x01\x01\x01"},
+	}
+}

@@ -56,3 +56,11 @@ func (m *mongodb) New(h protocol.Host, req protocol.Direction) protocol.Parser {
 	}
 	return p
 }
+
+// Beginnings implements protocol.Beginner.
+func (*mongodb) Beginnings() []protocol.Beginning {
+	return []protocol.Beginning{
+		// responseTo 0, OP_MSG.
+		{Bytes: "???\x00????\x00\x00\x00\x00\xdd\x07\x00\x00", Mask: "\x00\x00\x00\x01\x00\x00\x00\x00\x01\x01\x01\x01\x01\x01\x01\x01"},
+	}
+}

@@ -42,3 +42,10 @@ func (m *mqtt) New(h protocol.Host, req protocol.Direction) protocol.Parser {
 	p.Init(h, m.o.Settings, "mqtt", req)
 	return p
 }
+
+// Beginnings implements protocol.Beginner.
+func (*mqtt) Beginnings() []protocol.Beginning {
+	return []protocol.Beginning{
+		{Bytes: "\x10?\x00\x04MQTT", Mask: "\x01\x00\x01\x01\x01\x01\x01\x01"}, // CONNECT
+	}
+}

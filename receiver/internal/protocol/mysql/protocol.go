@@ -59,3 +59,11 @@ func (m *mysql) New(h protocol.Host, req protocol.Direction) protocol.Parser {
 	p.window = protocol.Window{Sent: turnWindow, Received: turnWindow, After: everything}
 	return p
 }
+
+// Beginnings implements protocol.Beginner.
+func (*mysql) Beginnings() []protocol.Beginning {
+	return []protocol.Beginning{
+		// The server's greeting: sequence id 0, protocol 10.
+		{Bytes: "??\x00\x00\x0a", Mask: "\x00\x00\x01\x01\x01"},
+	}
+}

@@ -42,3 +42,10 @@ func (n *nats) New(h protocol.Host, req protocol.Direction) protocol.Parser {
 	p.Init(h, n.o.Settings, "nats", req)
 	return p
 }
+
+// Beginnings implements protocol.Beginner.
+func (*nats) Beginnings() []protocol.Beginning {
+	return []protocol.Beginning{
+		{Bytes: "INFO {\"se"},
+	}
+}

@@ -61,3 +61,12 @@ func (pg *postgresql) New(host protocol.Host, req protocol.Direction) protocol.P
 	}
 	return p
 }
+
+// Beginnings implements protocol.Beginner.
+func (*postgresql) Beginnings() []protocol.Beginning {
+	return []protocol.Beginning{
+		// Protocol 3.0, and SSLRequest.
+		{Bytes: "\x00\x00??\x00\x03\x00\x00", Mask: "\x01\x01\x00\x00\x01\x01\x01\x01"},
+		{Bytes: "\x00\x00\x00\x08\x04\xd2\x16\x2f"},
+	}
+}

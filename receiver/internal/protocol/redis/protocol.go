@@ -61,3 +61,10 @@ func (r *redis) New(h protocol.Host, requests protocol.Direction) protocol.Parse
 	}
 	return p
 }
+
+// Beginnings implements protocol.Beginner.
+func (*redis) Beginnings() []protocol.Beginning {
+	return []protocol.Beginning{
+		{Bytes: "*?\r\n$", Mask: "\x01\x00\x01\x01\x01"},
+	}
+}

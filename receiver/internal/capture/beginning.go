@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package capture
+
+import "encoding/binary"
+
+// Beginning is what the first bytes of a connection are, whoever sends them: Bytes where
+// Mask has bits set, at most 16 of each. At least one of the first 8 is looked at, and a
+// connection whose first call moves fewer than 8 is none.
+type Beginning struct{ Bytes, Mask [16]byte }
+
+// beginnings are those in the form that the probes have them; what is too many is left
+// out.
+func beginnings(list []Beginning) (all [captureBeginnings]captureBeginning) {
+	for i, b := range list[:min(len(list), len(all))] {
+		for j := range 2 {
+			all[i].Mask[j] = binary.NativeEndian.Uint64(b.Mask[8*j:])
+			all[i].Value[j] = binary.NativeEndian.Uint64(b.Bytes[8*j:]) & all[i].Mask[j]
+		}
+	}
+	return all
+}
+
+const captureBeginnings = 12 // BEGINNINGS of bpf/record.h
