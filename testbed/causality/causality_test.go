@@ -39,11 +39,11 @@ var limits = map[string]limit{
 	"spring timers":   {minRight: 99.9, maxWrong: 0},
 	// What is put off is linked while several requests are served; after a mistake
 	// only links are made for a while.
-	"node":           {minRight: 75, maxWrong: 0.3},
-	"node par":       {minRight: 75, maxWrong: 0.3},
+	"node":           {minRight: 60, maxWrong: 0.3},
+	"node par":       {minRight: 60, maxWrong: 0.3},
 	"node timers":    {minRight: 10, maxWrong: 0.5},
-	"express":        {minRight: 75, maxWrong: 0.3},
-	"express par":    {minRight: 75, maxWrong: 0.3},
+	"express":        {minRight: 60, maxWrong: 0.3},
+	"express par":    {minRight: 60, maxWrong: 0.3},
 	"express timers": {minRight: 10, maxWrong: 0.5},
 	// Event loops whose tasks are known.
 	"aiohttp":        {minRight: 99, maxWrong: 0.1},
@@ -68,7 +68,7 @@ var limits = map[string]limit{
 	// One thread reads, another one serves: linked.
 	"puma":        {minRight: 15, maxWrong: 0.1},
 	"puma par":    {minRight: 10, maxWrong: 0.1},
-	"puma timers": {minRight: 10, maxWrong: 0.1},
+	"puma timers": {minRight: 5, maxWrong: 0.1},
 	JoinRow:       {minRight: 99.9, maxWrong: 0.01},
 	RootRow:       {minRight: 100, maxWrong: 0},
 }
