@@ -33,6 +33,7 @@ const enum policy_flags unused_policy_flags = 0;
 const enum process_verdict unused_process_verdict = 0;
 const enum counter unused_counter = 0;
 const enum injection unused_injection = 0;
+const enum task_kind unused_task_kind = 0;
 const enum role unused_role = 0;
 struct segment_record unused_segment_record;
 struct open_record unused_open_record;
@@ -587,6 +588,87 @@ int BPF_PROG(thread_woken, struct task_struct *woken)
 				     SYSCALL_NR(regs) != NR_epoll_pwait)
 		return 0;
 	thread_handed(task, rt, woken->pid, place);
+	return 0;
+}
+
+/* ---- runtimes ---- */
+
+/*
+ * Attached to CPython's and uvloop's functions (receiver/internal/runtimes), on an
+ * instruction that leaves the first argument where the caller put it.
+ */
+static __always_inline struct runtime *python_runtime(struct task_struct *task)
+{
+	struct runtime *rt = enabled ? runtime_of(task->tgid) : NULL;
+
+	return rt && rt->python_context ? rt : NULL;
+}
+
+SEC("uprobe")
+int python_task_init(struct pt_regs *regs)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct runtime *rt = python_runtime(task);
+
+	return rt ? python_starts(task, rt, FIRST_ARGUMENT(regs)) : 0;
+}
+
+SEC("uprobe")
+int python_set_result(struct pt_regs *regs)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct runtime *rt = python_runtime(task);
+
+	return rt ? python_wakes(task, rt, FIRST_ARGUMENT(regs)) : 0;
+}
+
+SEC("uprobe")
+int uvloop_write(struct pt_regs *regs)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct runtime *rt = python_runtime(task);
+
+	return rt ? python_writes(task, rt, FIRST_ARGUMENT(regs)) : 0;
+}
+
+SEC("uprobe")
+int python_put(struct pt_regs *regs)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct runtime *rt = python_runtime(task);
+
+	return rt ? python_puts(task, rt, SECOND_ARGUMENT(regs)) : 0;
+}
+
+SEC("uprobe")
+int tokio_wake(struct pt_regs *regs)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct runtime *rt = enabled ? runtime_of(task->tgid) : NULL;
+
+	return rt && rt->tokio_task ? tokio_wakes(task, rt, FIRST_ARGUMENT(regs)) : 0;
+}
+
+SEC("uprobe")
+int tokio_spawn(struct pt_regs *regs)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct runtime *rt = enabled ? runtime_of(task->tgid) : NULL;
+
+	return rt && rt->tokio_task ? tokio_starts(task, rt, SECOND_ARGUMENT(regs)) : 0;
+}
+
+/*
+ * Node calls what timers, setImmediate or V8 itself put off: until its next
+ * read nobody knows for whom.
+ */
+SEC("uprobe")
+int node_deferred(struct pt_regs *regs)
+{
+	struct unit *u = enabled ? unit_of(bpf_get_current_task_btf(), false) : NULL;
+
+	if (u)
+		u->deferred = 1;
 	return 0;
 }
 

@@ -233,26 +233,30 @@ static __always_inline bool same_turn(struct unit *u, struct task_struct *task)
 }
 
 /*
- * Is the model, "it works on what it read last", right about this process? It is
- * asked with every response: that one must be the answer to what was read last.
+ * Is a model of who works on what right about this process? It is asked with every
+ * response: that one must be the answer to what the thread, the event loop or the task
+ * was thought to work on.
  */
-static __always_inline bool event_loop_trusted(struct runtime *rt)
+static __always_inline bool trusted(__u32 right, __u32 wrong)
 {
-	return (rt->wrong << 8) <= rt->right + 256;
+	return (wrong << 8) <= right + 256;
 }
 
-static __always_inline void event_loop_check(struct runtime *rt, bool right)
+static __always_inline void check(__u32 *right, __u32 *wrong, bool answers)
 {
-	if (right)
-		rt->right++;
+	if (answers)
+		++*right;
 	else
-		rt->wrong++;
+		++*wrong;
 	/* What it did lately counts. */
-	if (rt->right > 512 || rt->wrong > 512) {
-		rt->right >>= 1;
-		rt->wrong >>= 1;
+	if (*right > 512 || *wrong > 512) {
+		*right >>= 1;
+		*wrong >>= 1;
 	}
 }
+
+#include "python.h"
+#include "tokio.h"
 
 static __always_inline void thread_set(struct task_struct *task, struct runtime *rt, const struct context *x,
 				       bool borrowed)
@@ -265,6 +269,7 @@ static __always_inline void thread_set(struct task_struct *task, struct runtime 
 		u->loop = 1;
 	u->current = *x;
 	u->borrowed = borrowed;
+	u->deferred = 0;
 	u->switches = task->nvcsw;
 }
 
@@ -355,9 +360,20 @@ static __always_inline void thread_started(struct task_struct *task, struct runt
 	bpf_map_update_elem(&handoffs, &pid, &fresh, BPF_ANY);
 }
 
-/* For whom does the current thread or goroutine work? */
+/* The file descriptor of the system call that the task makes, plus 1. */
+static __always_inline __u32 descriptor(struct task_struct *task)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+
+	return (__u32)ARG0(regs) + 1;
+}
+
+/*
+ * For whom does the current task, thread or goroutine work? `sends`: a request is about
+ * to leave, or has left, by the system call being made.
+ */
 static __always_inline void context_now(struct task_struct *task, struct runtime *rt, __u32 tgid, struct conn *c,
-					struct context *x)
+					bool sends, struct context *x)
 {
 	struct unit *u;
 
@@ -388,24 +404,50 @@ static __always_inline void context_now(struct task_struct *task, struct runtime
 			*x = s->found;
 		return;
 	}
+	if (rt->python_context) {
+		struct scratch *s = scratch_get();
+
+		python_work(sends ? descriptor(task) : 0);
+		if (s && !s->found.seed)
+			python_item();
+		if (s && s->found.seed) {
+			x->seed = s->found.seed;
+			x->slot = s->found.slot;
+			x->method = rt->active <= 1 || trusted(rt->task_right, rt->task_wrong) ? METHOD_TASK
+											       : METHOD_AMBIGUOUS;
+			return;
+		}
+	}
+	if (rt->tokio_task) {
+		struct scratch *s = scratch_get();
+
+		tokio_work(sends);
+		if (s && s->found.seed) {
+			x->seed = s->found.seed;
+			x->slot = s->found.slot;
+			x->method = rt->active <= 1 ? METHOD_TASK : s->found.method;
+			return;
+		}
+	}
 	u = unit_of(task, false);
 	if (!u || !request_of(&u->current)) {
 		handed_over(rt, task->pid, x);
 		return;
 	}
 	if (rt->event_loop || u->loop || u->borrowed) {
-		if (!same_turn(u, task))
+		if (u->deferred ? rt->active > 1 || !active(&u->current) : !same_turn(u, task))
 			return;
 		*x = u->current;
 		/* With one request about there is no order to be wrong about. */
-		x->method = rt->active <= 1 || event_loop_trusted(rt) ? METHOD_EVENT_LOOP : METHOD_AMBIGUOUS;
+		x->method = rt->active <= 1 || trusted(rt->right, rt->wrong) ? METHOD_EVENT_LOOP : METHOD_AMBIGUOUS;
 		return;
 	}
 	/* One that has answered may have been given other work. */
 	if (!active(&u->current) && handed_over(rt, task->pid, x))
 		return;
 	*x = u->current;
-	x->method = METHOD_THREAD;
+	/* In pools it may have read it for another one to serve. */
+	x->method = rt->active <= 1 || trusted(rt->thread_right, rt->thread_wrong) ? METHOD_THREAD : METHOD_AMBIGUOUS;
 }
 
 /* ---- both ends of a connection on this node ---- */
@@ -570,6 +612,10 @@ static __always_inline void request_arrived(struct scratch *s, struct conn *c, s
 		return;
 	}
 	thread_set(task, rt, &x, false);
+	if (rt->python_context)
+		python_read(task, rt, &x);
+	if (rt->tokio_task)
+		tokio_read(task, rt, &x);
 	if (!rt->event_loop && !in_loop(task)) {
 		c->start_tid = task->pid;
 		c->start_cpu = bpf_get_smp_processor_id();
@@ -592,8 +638,13 @@ static __always_inline void request_continued(struct conn *c, struct task_struct
 		return;
 	if (rt->g_goid && before == 1)
 		goroutine_set(task->tgid, task, rt, &c->current);
-	else if (!rt->g_goid)
+	else if (!rt->g_goid) {
 		thread_set(task, rt, &c->current, false);
+		if (rt->python_context)
+			python_read(task, rt, &c->current);
+		if (rt->tokio_task)
+			tokio_read(task, rt, &c->current);
+	}
 }
 
 /* A server sends the first bytes of a response. */
@@ -615,14 +666,22 @@ static __always_inline void response_left(struct scratch *s, struct conn *c, str
 	request_over(c);
 	if (!r || !rt || rt->g_goid)
 		return;
+	if (rt->python_context) {
+		python_moved(task);
+		python_work(descriptor(task));
+		if (s->found.seed && active(&s->found))
+			check(&rt->task_right, &rt->task_wrong, s->found.seed == c->current.seed);
+	}
 	u = unit_of(task, false);
 	if (!u)
 		return;
-	if ((rt->event_loop || u->loop) && same_turn(u, task)) {
+	if ((rt->event_loop || u->loop) && same_turn(u, task) && !u->deferred) {
 		if (u->current.seed == c->current.seed)
-			event_loop_check(rt, true);
+			check(&rt->right, &rt->wrong, true);
 		else if (active(&u->current))
-			event_loop_check(rt, false);
+			check(&rt->right, &rt->wrong, false);
+	} else if (!rt->event_loop && !u->loop && !u->borrowed) {
+		check(&rt->thread_right, &rt->thread_wrong, u->current.seed == c->current.seed);
 	}
 }
 
@@ -632,14 +691,20 @@ static __always_inline struct request *made_for(struct conn *c, struct task_stru
 	struct runtime *rt = runtime_of(task->tgid);
 	struct request *r;
 
-	context_now(task, rt, task->tgid, c, x);
-	if ((!x->seed || x->method == METHOD_EVENT_LOOP || x->method == METHOD_AMBIGUOUS) && c->role == ROLE_CLIENT &&
-	    !c->requests && c->current.seed) {
+	context_now(task, rt, task->tgid, c, true, x);
+	if (rt && rt->python_context)
+		python_moved(task);
+	/* (tokio's tasks that open one start the task that writes there.) */
+	if (!(rt && rt->tokio_task) && (!x->seed || x->method == METHOD_EVENT_LOOP || x->method == METHOD_AMBIGUOUS) &&
+	    c->role == ROLE_CLIENT && !c->requests && c->current.seed) {
 		/* Opened for this; or for another one, in whose stead this is sent. */
 		*x = c->current;
-		x->method = x->method == METHOD_EVENT_LOOP && rt && !event_loop_trusted(rt) ? METHOD_AMBIGUOUS
-											    : METHOD_CONNECT;
+		x->method = x->method == METHOD_EVENT_LOOP && rt && !trusted(rt->right, rt->wrong) ? METHOD_AMBIGUOUS
+												   : METHOD_CONNECT;
 	}
+	/* What waited for the connection is not what was read last, if both come in a turn. */
+	if (x->method == METHOD_EVENT_LOOP && c->opened && !c->requests && rt && rt->active > 1)
+		x->method = METHOD_AMBIGUOUS;
 	r = request_of(x);
 	if (r && r->state != REQUEST_ACTIVE)
 		x->method = METHOD_AFTER_RESPONSE;
@@ -707,6 +772,10 @@ static __always_inline void response_arrived(struct conn *c, struct task_struct 
 {
 	struct runtime *rt = runtime_of(task->tgid);
 
+	if (rt && rt->python_context)
+		python_moved(task);
+	if (rt && rt->tokio_task)
+		tokio_answered(task, rt, &c->current);
 	if (rt && !rt->g_goid && (rt->event_loop || in_loop(task)))
 		thread_set(task, rt, &c->current, true);
 }
@@ -736,7 +805,8 @@ static __always_inline void connection_made(struct conn *c, struct task_struct *
 
 	if (!rt || rt->g_goid)
 		return;
-	context_now(task, rt, task->tgid, c, &x);
+	c->opened = 1;
+	context_now(task, rt, task->tgid, c, false, &x);
 	if (x.method == METHOD_AMBIGUOUS)
 		x.method = METHOD_EVENT_LOOP;
 	if (x.method && x.method < METHOD_LINKS && active(&x))

@@ -81,7 +81,8 @@ struct conn {
 	__u32 mmsg_index;
 	__u32 mmsg_len;
 	__u16 requests; /* client: one was sent */
-	__u16 eager;    /* it began like one of `beginnings` */
+	__u8 opened;    /* client: it was seen to connect, for `current` or for nobody known */
+	__u8 eager;     /* it began like one of `beginnings` */
 	/* Server: the request being served. Client: for which one the last was sent, or it was opened. */
 	struct context current;
 	__u32 isn[2]; /* initial sequence numbers, by direction */
@@ -138,8 +139,23 @@ struct runtime {
 	/* Event loops: responses that were, and were not, the answer to what was read last. */
 	__u32 right;
 	__u32 wrong;
-	__s32 active; /* requests being served */
-	__u32 pad2;
+	__s32 active;         /* requests being served */
+	__u16 python_context; /* of PyThreadState.context; not 0: a CPython whose structs are known */
+	__u16 python_task;    /* of TaskObj.task_context */
+	__u16 python_waiter;  /* of FutureObj.fut_callback0 */
+	__u8 uvloop;          /* set here: it has been seen to write */
+	__u8 pools;           /* set here: it puts work into queues for threads */
+	/* The same for what tasks, and threads, were thought to work on. */
+	__u32 task_right;
+	__u32 task_wrong;
+	__u32 thread_right;
+	__u32 thread_wrong;
+	__u16 python_frames; /* of PyThreadState.datastack_chunk; 0: not known */
+	__u16 python_self;   /* of the task in the callback of one that waits */
+	__u16 pad2[2];
+	__u64 python_key;   /* address of the Py_tss_t of thread states */
+	__s32 tokio_task;   /* of the current task's number, from the thread pointer; 0: no tokio */
+	__u32 tokio_starts; /* set here: it has been seen to start tasks */
 };
 
 struct {
@@ -156,7 +172,14 @@ struct unit {
 	__u64 switches; /* its voluntary context switches by then */
 	__u8 borrowed;  /* it only read a response for it */
 	__u8 loop;      /* it was seen serving several requests at once */
-	__u8 pad[6];
+	__u8 fresh;     /* uvloop: reading for `current` is the last thing it did on a socket */
+	__u8 deferred;  /* Node: it has been doing what was put off since it read for `current` */
+	__u8 searched;  /* Python: so often, in vain, for a pool's work item in its frames */
+	__u8 pad;
+	__u16 item_at; /* where in its frames it has that; 0: not known */
+	/* Python: a task it has started, which had no context then, and for what. */
+	__u64 started;
+	struct context started_for;
 };
 
 struct {
@@ -197,6 +220,27 @@ struct {
 	__type(key, __u64);
 	__type(value, struct context);
 } goroutines SEC(".maps");
+
+/* What a task works on (task.h), by its number or address in the process. */
+struct task_key {
+	__u64 task;
+	__u32 tgid;
+	__u32 kind; /* enum task_kind */
+};
+
+enum task_kind {
+	TASK_PYTHON = 0, /* address of a PyContext, which every asyncio task has one of */
+	TASK_TOKIO = 2,  /* number of a tokio task */
+	TASK_ITEM = 3,   /* address of a Python object put into a queue for threads */
+	TASK_WRITE = 1,  /* file descriptor: for whom uvloop will write there when it comes to it */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 32768);
+	__type(key, struct task_key);
+	__type(value, struct context);
+} tasks SEC(".maps");
 
 /* What both ends of a connection say of the request that began last. */
 struct join {
@@ -340,6 +384,9 @@ struct go_chan {
 #define GO_FRAME_END 88
 #define GO_FRAME_WORDS 7
 
+/* Words of a Python thread's frames that are searched: four of them are enough. */
+#define PYTHON_FRAMES 128
+
 /*
  * Per-CPU working memory. Tracepoint programs run with preemption disabled, so
  * it belongs to one call at a time. The data area is larger than PART_SIZE
@@ -365,6 +412,7 @@ struct scratch {
 	__u64 waiter;                /* by waiting_goroutine */
 	__u64 words[GO_FRAME_WORDS]; /* of a goroutine's outermost frame */
 	struct join no_join;         /* zeros */
+	__u64 frames[PYTHON_FRAMES]; /* the first words of a Python thread's frames */
 	/* Walk over an iovec array; kept here so that loop states stay equal. */
 	__u64 iov;
 	__u64 base, prev_base;

@@ -56,9 +56,10 @@ enum parent_method {
 	METHOD_EVENT_LOOP = 7,        /* the event loop is working on what it read last */
 	METHOD_CONNECT = 8,           /* the connection was opened for it */
 	METHOD_WAKEUP = 9,            /* the thread serving it woke this one up */
-	METHOD_LINKS = 10,
-	METHOD_AFTER_RESPONSE = 10, /* its response had begun before this request was made */
-	METHOD_AMBIGUOUS = 11,      /* the event loop serves several, in an order that is not known */
+	METHOD_TASK = 10,             /* the runtime's task is, or the task that started it, or woke it up for it */
+	METHOD_LINKS = 11,
+	METHOD_AFTER_RESPONSE = 11, /* its response had begun before this request was made */
+	METHOD_AMBIGUOUS = 12,      /* the event loop serves several, in an order that is not known */
 };
 
 /* thread_cpu and runqueue of a segment for which they make no sense. */

@@ -35,6 +35,9 @@
 #define ARG1(r) ((r)->si)
 #define ARG2(r) ((r)->dx)
 #define ARG3(r) ((r)->r10)
+/* Of a C function that begins. */
+#define FIRST_ARGUMENT(r) ((r)->di)
+#define SECOND_ARGUMENT(r) ((r)->si)
 /* __USER32_CS: a 32-bit process, whose numbers and layouts are others. */
 #define IS_COMPAT(r) (((r)->cs & 0xffff) == 0x23)
 
@@ -64,6 +67,8 @@
 #define ARG1(r) ((r)->regs[1])
 #define ARG2(r) ((r)->regs[2])
 #define ARG3(r) ((r)->regs[3])
+#define FIRST_ARGUMENT(r) ((r)->regs[0])
+#define SECOND_ARGUMENT(r) ((r)->regs[1])
 /* PSR_MODE32_BIT */
 #define IS_COMPAT(r) ((r)->pstate & 0x10)
 #else

@@ -54,6 +54,7 @@ cat >"$root/init" <<'INIT'
 #!/bin/busybox sh
 /bin/busybox mount -t proc none /proc
 /bin/busybox mount -t sysfs none /sys
+/bin/busybox mount -t cgroup2 none /sys/fs/cgroup
 /bin/busybox mount -t devtmpfs none /dev
 /bin/busybox mount -t tmpfs none /tmp
 /bin/busybox ip link set lo up

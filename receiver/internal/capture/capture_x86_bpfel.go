@@ -56,7 +56,8 @@ type captureConn struct {
 	MmsgIndex        uint32
 	MmsgLen          uint32
 	Requests         uint16
-	Eager            uint16
+	Opened           uint8
+	Eager            uint8
 	Current          captureContext
 	Isn              [2]uint32
 	StartRetransmits uint32
@@ -189,9 +190,10 @@ const (
 	captureParentMethodMETHOD_EVENT_LOOP        captureParentMethod = 7
 	captureParentMethodMETHOD_CONNECT           captureParentMethod = 8
 	captureParentMethodMETHOD_WAKEUP            captureParentMethod = 9
-	captureParentMethodMETHOD_LINKS             captureParentMethod = 10
-	captureParentMethodMETHOD_AFTER_RESPONSE    captureParentMethod = 10
-	captureParentMethodMETHOD_AMBIGUOUS         captureParentMethod = 11
+	captureParentMethodMETHOD_TASK              captureParentMethod = 10
+	captureParentMethodMETHOD_LINKS             captureParentMethod = 11
+	captureParentMethodMETHOD_AFTER_RESPONSE    captureParentMethod = 11
+	captureParentMethodMETHOD_AMBIGUOUS         captureParentMethod = 12
 )
 
 type capturePending struct {
@@ -321,21 +323,36 @@ const (
 )
 
 type captureRuntime struct {
-	_           structs.HostLayout
-	G_goid      uint16
-	G_parent    uint16
-	G_stackHi   uint16
-	EventLoop   uint8
-	Pad         uint8
-	ChanRecvq   uint16
-	SudogC      uint16
-	TlsG        int32
-	StaticStart uint64
-	StaticSize  uint64
-	Right       uint32
-	Wrong       uint32
-	Active      int32
-	Pad2        uint32
+	_             structs.HostLayout
+	G_goid        uint16
+	G_parent      uint16
+	G_stackHi     uint16
+	EventLoop     uint8
+	Pad           uint8
+	ChanRecvq     uint16
+	SudogC        uint16
+	TlsG          int32
+	StaticStart   uint64
+	StaticSize    uint64
+	Right         uint32
+	Wrong         uint32
+	Active        int32
+	PythonContext uint16
+	PythonTask    uint16
+	PythonWaiter  uint16
+	Uvloop        uint8
+	Pools         uint8
+	TaskRight     uint32
+	TaskWrong     uint32
+	ThreadRight   uint32
+	ThreadWrong   uint32
+	PythonFrames  uint16
+	PythonSelf    uint16
+	Pad2          [2]uint16
+	_             [4]byte
+	PythonKey     uint64
+	TokioTask     int32
+	TokioStarts   uint32
 }
 
 type captureScan struct {
@@ -460,6 +477,7 @@ type captureScratch struct {
 	Waiter   uint64
 	Words    [7]uint64
 	NoJoin   captureJoin
+	Frames   [128]uint64
 	Iov      uint64
 	Base     uint64
 	PrevBase uint64
@@ -500,6 +518,22 @@ type captureSegmentRecord struct {
 	Position    uint32
 }
 
+type captureTaskKey struct {
+	_    structs.HostLayout
+	Task uint64
+	Tgid uint32
+	Kind uint32
+}
+
+type captureTaskKind uint32
+
+const (
+	captureTaskKindTASK_PYTHON captureTaskKind = 0
+	captureTaskKindTASK_TOKIO  captureTaskKind = 2
+	captureTaskKindTASK_ITEM   captureTaskKind = 3
+	captureTaskKindTASK_WRITE  captureTaskKind = 1
+)
+
 type captureTracestate struct {
 	_    structs.HostLayout
 	Len  uint32
@@ -523,12 +557,18 @@ type captureUnfinished struct {
 }
 
 type captureUnit struct {
-	_        structs.HostLayout
-	Current  captureContext
-	Switches uint64
-	Borrowed uint8
-	Loop     uint8
-	Pad      [6]uint8
+	_          structs.HostLayout
+	Current    captureContext
+	Switches   uint64
+	Borrowed   uint8
+	Loop       uint8
+	Fresh      uint8
+	Deferred   uint8
+	Searched   uint8
+	Pad        uint8
+	ItemAt     uint16
+	Started    uint64
+	StartedFor captureContext
 }
 
 // Names of all BPF objects in the ELF.
@@ -551,14 +591,19 @@ const (
 	captureMapRuntimes             = "runtimes"
 	captureMapScans                = "scans"
 	captureMapScratches            = "scratches"
+	captureMapTasks                = "tasks"
 	captureMapTracestates          = "tracestates"
 	captureMapUnfinished           = "unfinished"
 	captureMapUnits                = "units"
 	captureMapUnitsHash            = "units_hash"
 	captureMapUringPending         = "uring_pending"
+	captureProgNodeDeferred        = "node_deferred"
 	captureProgProcessExec         = "process_exec"
 	captureProgProcessExit         = "process_exit"
 	captureProgProcessFork         = "process_fork"
+	captureProgPythonPut           = "python_put"
+	captureProgPythonSetResult     = "python_set_result"
+	captureProgPythonTaskInit      = "python_task_init"
 	captureProgRecvSplice          = "recv_splice"
 	captureProgSockDestroy         = "sock_destroy"
 	captureProgSockRecv            = "sock_recv"
@@ -566,8 +611,11 @@ const (
 	captureProgSockState           = "sock_state"
 	captureProgSysExit             = "sys_exit"
 	captureProgThreadWoken         = "thread_woken"
+	captureProgTokioSpawn          = "tokio_spawn"
+	captureProgTokioWake           = "tokio_wake"
 	captureProgUringCompleteCqe    = "uring_complete_cqe"
 	captureProgUringCompleteRes    = "uring_complete_res"
+	captureProgUvloopWrite         = "uvloop_write"
 	captureVarBeginnings           = "beginnings"
 	captureVarCaptureMax           = "capture_max"
 	captureVarConnByAddress        = "conn_by_address"
@@ -602,6 +650,7 @@ const (
 	captureVarUnusedRecordKind     = "unused_record_kind"
 	captureVarUnusedRole           = "unused_role"
 	captureVarUnusedSegmentRecord  = "unused_segment_record"
+	captureVarUnusedTaskKind       = "unused_task_kind"
 	captureVarVerdictEpoch         = "verdict_epoch"
 )
 
@@ -647,9 +696,13 @@ type captureSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type captureProgramSpecs struct {
+	NodeDeferred     *ebpf.ProgramSpec `ebpf:"node_deferred"`
 	ProcessExec      *ebpf.ProgramSpec `ebpf:"process_exec"`
 	ProcessExit      *ebpf.ProgramSpec `ebpf:"process_exit"`
 	ProcessFork      *ebpf.ProgramSpec `ebpf:"process_fork"`
+	PythonPut        *ebpf.ProgramSpec `ebpf:"python_put"`
+	PythonSetResult  *ebpf.ProgramSpec `ebpf:"python_set_result"`
+	PythonTaskInit   *ebpf.ProgramSpec `ebpf:"python_task_init"`
 	RecvSplice       *ebpf.ProgramSpec `ebpf:"recv_splice"`
 	SockDestroy      *ebpf.ProgramSpec `ebpf:"sock_destroy"`
 	SockRecv         *ebpf.ProgramSpec `ebpf:"sock_recv"`
@@ -657,8 +710,11 @@ type captureProgramSpecs struct {
 	SockState        *ebpf.ProgramSpec `ebpf:"sock_state"`
 	SysExit          *ebpf.ProgramSpec `ebpf:"sys_exit"`
 	ThreadWoken      *ebpf.ProgramSpec `ebpf:"thread_woken"`
+	TokioSpawn       *ebpf.ProgramSpec `ebpf:"tokio_spawn"`
+	TokioWake        *ebpf.ProgramSpec `ebpf:"tokio_wake"`
 	UringCompleteCqe *ebpf.ProgramSpec `ebpf:"uring_complete_cqe"`
 	UringCompleteRes *ebpf.ProgramSpec `ebpf:"uring_complete_res"`
+	UvloopWrite      *ebpf.ProgramSpec `ebpf:"uvloop_write"`
 }
 
 // captureMapSpecs contains maps before they are loaded into the kernel.
@@ -681,6 +737,7 @@ type captureMapSpecs struct {
 	Runtimes     *ebpf.MapSpec `ebpf:"runtimes"`
 	Scans        *ebpf.MapSpec `ebpf:"scans"`
 	Scratches    *ebpf.MapSpec `ebpf:"scratches"`
+	Tasks        *ebpf.MapSpec `ebpf:"tasks"`
 	Tracestates  *ebpf.MapSpec `ebpf:"tracestates"`
 	Unfinished   *ebpf.MapSpec `ebpf:"unfinished"`
 	Units        *ebpf.MapSpec `ebpf:"units"`
@@ -726,6 +783,7 @@ type captureVariableSpecs struct {
 	UnusedRecordKind     *ebpf.VariableSpec `ebpf:"unused_record_kind"`
 	UnusedRole           *ebpf.VariableSpec `ebpf:"unused_role"`
 	UnusedSegmentRecord  *ebpf.VariableSpec `ebpf:"unused_segment_record"`
+	UnusedTaskKind       *ebpf.VariableSpec `ebpf:"unused_task_kind"`
 	VerdictEpoch         *ebpf.VariableSpec `ebpf:"verdict_epoch"`
 }
 
@@ -765,6 +823,7 @@ type captureMaps struct {
 	Runtimes     *ebpf.Map `ebpf:"runtimes"`
 	Scans        *ebpf.Map `ebpf:"scans"`
 	Scratches    *ebpf.Map `ebpf:"scratches"`
+	Tasks        *ebpf.Map `ebpf:"tasks"`
 	Tracestates  *ebpf.Map `ebpf:"tracestates"`
 	Unfinished   *ebpf.Map `ebpf:"unfinished"`
 	Units        *ebpf.Map `ebpf:"units"`
@@ -790,6 +849,7 @@ func (m *captureMaps) Close() error {
 		m.Runtimes,
 		m.Scans,
 		m.Scratches,
+		m.Tasks,
 		m.Tracestates,
 		m.Unfinished,
 		m.Units,
@@ -836,6 +896,7 @@ type captureVariables struct {
 	UnusedRecordKind     *ebpf.Variable `ebpf:"unused_record_kind"`
 	UnusedRole           *ebpf.Variable `ebpf:"unused_role"`
 	UnusedSegmentRecord  *ebpf.Variable `ebpf:"unused_segment_record"`
+	UnusedTaskKind       *ebpf.Variable `ebpf:"unused_task_kind"`
 	VerdictEpoch         *ebpf.Variable `ebpf:"verdict_epoch"`
 }
 
@@ -843,9 +904,13 @@ type captureVariables struct {
 //
 // It can be passed to loadCaptureObjects or ebpf.CollectionSpec.LoadAndAssign.
 type capturePrograms struct {
+	NodeDeferred     *ebpf.Program `ebpf:"node_deferred"`
 	ProcessExec      *ebpf.Program `ebpf:"process_exec"`
 	ProcessExit      *ebpf.Program `ebpf:"process_exit"`
 	ProcessFork      *ebpf.Program `ebpf:"process_fork"`
+	PythonPut        *ebpf.Program `ebpf:"python_put"`
+	PythonSetResult  *ebpf.Program `ebpf:"python_set_result"`
+	PythonTaskInit   *ebpf.Program `ebpf:"python_task_init"`
 	RecvSplice       *ebpf.Program `ebpf:"recv_splice"`
 	SockDestroy      *ebpf.Program `ebpf:"sock_destroy"`
 	SockRecv         *ebpf.Program `ebpf:"sock_recv"`
@@ -853,15 +918,22 @@ type capturePrograms struct {
 	SockState        *ebpf.Program `ebpf:"sock_state"`
 	SysExit          *ebpf.Program `ebpf:"sys_exit"`
 	ThreadWoken      *ebpf.Program `ebpf:"thread_woken"`
+	TokioSpawn       *ebpf.Program `ebpf:"tokio_spawn"`
+	TokioWake        *ebpf.Program `ebpf:"tokio_wake"`
 	UringCompleteCqe *ebpf.Program `ebpf:"uring_complete_cqe"`
 	UringCompleteRes *ebpf.Program `ebpf:"uring_complete_res"`
+	UvloopWrite      *ebpf.Program `ebpf:"uvloop_write"`
 }
 
 func (p *capturePrograms) Close() error {
 	return _CaptureClose(
+		p.NodeDeferred,
 		p.ProcessExec,
 		p.ProcessExit,
 		p.ProcessFork,
+		p.PythonPut,
+		p.PythonSetResult,
+		p.PythonTaskInit,
 		p.RecvSplice,
 		p.SockDestroy,
 		p.SockRecv,
@@ -869,8 +941,11 @@ func (p *capturePrograms) Close() error {
 		p.SockState,
 		p.SysExit,
 		p.ThreadWoken,
+		p.TokioSpawn,
+		p.TokioWake,
 		p.UringCompleteCqe,
 		p.UringCompleteRes,
+		p.UvloopWrite,
 	)
 }
 

@@ -58,6 +58,9 @@ type Probes struct {
 	links []link.Link
 	epoch uint32
 	asked map[string]bool // programs of `wanted` that were attached, or must not be
+	// functions are the places in programs' files that are watched.
+	functions map[place]bool
+	detached  bool
 
 	propagation *propagation // nil without injection
 }
@@ -88,7 +91,7 @@ func Load(o Options) (*Probes, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parse embedded BPF object: %w", err)
 	}
-	p := &Probes{Backend: backend, epoch: 1, asked: map[string]bool{}}
+	p := &Probes{Backend: backend, epoch: 1, asked: map[string]bool{}, functions: map[place]bool{}}
 	for name := range spec.Programs {
 		if !p.wants(name) {
 			delete(spec.Programs, name)
@@ -220,7 +223,7 @@ func (p *Probes) createRings(outer *ebpf.MapSpec, o Options) error {
 // Attach starts the capture.
 func (p *Probes) Attach() error {
 	for name, prog := range p.coll.Programs {
-		if wanted[name] != "" {
+		if wanted[name] != "" || prog.Type() == ebpf.Kprobe {
 			continue
 		}
 		l, err := link.AttachTracing(link.TracingOptions{Program: prog, AttachType: ebpf.AttachTraceRawTp})
@@ -273,6 +276,7 @@ func (p *Probes) Detach() {
 	for name := range wanted {
 		p.asked[name] = true // nothing is attached any more
 	}
+	p.detached = true
 	p.propagation.detach()
 	if p.coll != nil {
 		_ = p.enable(0) // detaching does the same, one by one
@@ -348,11 +352,28 @@ type Runtime struct {
 	// Batched: its event loops, if it has any, may read on before they do what
 	// was read before. They have to prove that they do not.
 	Batched bool
+	// Pooled: its threads may read requests for others to serve. They have to prove
+	// that they do not.
+	Pooled bool
 	// Static data whose futexes tell nothing about who works for whom: from an
 	// address, so many bytes.
 	StaticStart, StaticSize uint64
 	// Go is zero for other programs.
 	Go GoRuntime
+	// Python is zero for other programs, and where its layout is not known.
+	Python PythonRuntime
+	// TokioTask is where a thread has the number of its current tokio task,
+	// relative to the thread pointer; 0 for other programs.
+	TokioTask int32
+}
+
+// PythonRuntime is where things are in a CPython process: offsets in bytes, of
+// PyThreadState.context, TaskObj.task_context, FutureObj.fut_callback0, the task in such a callback and, if known,
+// PyThreadState.datastack_chunk; and the address of the key of thread states.
+type PythonRuntime struct {
+	Context, TaskContext, FutureCallback, CallbackTask uint16
+	Frames                                             uint16
+	Key                                                uint64
 }
 
 // GoRuntime are offsets, in bytes, into the structs of a Go program's version.
@@ -373,13 +394,26 @@ const priorWrong = 8
 func (p *Probes) SetRuntime(pid uint32, r Runtime) error {
 	v := captureRuntime{
 		EventLoop: uint8(boolMask(r.EventLoop)), StaticStart: r.StaticStart, StaticSize: r.StaticSize,
+		TokioTask: r.TokioTask,
 	}
 	if r.Batched {
 		v.Wrong = priorWrong
 	}
+	if r.Pooled {
+		v.ThreadWrong = priorWrong
+	}
 	if g := &r.Go; g.GoID != 0 {
 		v.G_goid, v.G_parent, v.G_stackHi, v.TlsG = g.GoID, g.ParentGoID, g.StackHi, g.TLSG
 		v.ChanRecvq, v.SudogC = g.ChanRecvQ, g.SudogC
+	}
+	if y := &r.Python; y.Key != 0 {
+		v.PythonContext, v.PythonTask, v.PythonWaiter = y.Context, y.TaskContext, y.FutureCallback
+		v.PythonSelf, v.PythonFrames, v.PythonKey = y.CallbackTask, y.Frames, y.Key
+	}
+	// What the probes have found out since stays.
+	var known captureRuntime
+	if p.coll.Maps["runtimes"].Lookup(pid, &known) == nil {
+		v.Active, v.Uvloop, v.Pools, v.TokioStarts = known.Active, known.Uvloop, known.Pools, known.TokioStarts
 	}
 	if err := p.coll.Maps["runtimes"].Put(pid, v); err != nil {
 		return fmt.Errorf("set runtime of process %d: %w", pid, err)

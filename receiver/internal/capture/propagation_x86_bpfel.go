@@ -39,6 +39,7 @@ const (
 	propagationMapScratches          = "scratches"
 	propagationMapSockets            = "sockets"
 	propagationMapStayers            = "stayers"
+	propagationMapTasks              = "tasks"
 	propagationMapTracestates        = "tracestates"
 	propagationMapUnfinished         = "unfinished"
 	propagationMapUnits              = "units"
@@ -147,6 +148,7 @@ type propagationMapSpecs struct {
 	Scratches    *ebpf.MapSpec `ebpf:"scratches"`
 	Sockets      *ebpf.MapSpec `ebpf:"sockets"`
 	Stayers      *ebpf.MapSpec `ebpf:"stayers"`
+	Tasks        *ebpf.MapSpec `ebpf:"tasks"`
 	Tracestates  *ebpf.MapSpec `ebpf:"tracestates"`
 	Unfinished   *ebpf.MapSpec `ebpf:"unfinished"`
 	Units        *ebpf.MapSpec `ebpf:"units"`
@@ -227,6 +229,7 @@ type propagationMaps struct {
 	Scratches    *ebpf.Map `ebpf:"scratches"`
 	Sockets      *ebpf.Map `ebpf:"sockets"`
 	Stayers      *ebpf.Map `ebpf:"stayers"`
+	Tasks        *ebpf.Map `ebpf:"tasks"`
 	Tracestates  *ebpf.Map `ebpf:"tracestates"`
 	Unfinished   *ebpf.Map `ebpf:"unfinished"`
 	Units        *ebpf.Map `ebpf:"units"`
@@ -260,6 +263,7 @@ func (m *propagationMaps) Close() error {
 		m.Scratches,
 		m.Sockets,
 		m.Stayers,
+		m.Tasks,
 		m.Tracestates,
 		m.Unfinished,
 		m.Units,

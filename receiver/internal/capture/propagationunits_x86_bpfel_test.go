@@ -56,7 +56,8 @@ type propagationUnitsConn struct {
 	MmsgIndex        uint32
 	MmsgLen          uint32
 	Requests         uint16
-	Eager            uint16
+	Opened           uint8
+	Eager            uint8
 	Current          propagationUnitsContext
 	Isn              [2]uint32
 	StartRetransmits uint32
@@ -221,21 +222,36 @@ type propagationUnitsRequest struct {
 }
 
 type propagationUnitsRuntime struct {
-	_           structs.HostLayout
-	G_goid      uint16
-	G_parent    uint16
-	G_stackHi   uint16
-	EventLoop   uint8
-	Pad         uint8
-	ChanRecvq   uint16
-	SudogC      uint16
-	TlsG        int32
-	StaticStart uint64
-	StaticSize  uint64
-	Right       uint32
-	Wrong       uint32
-	Active      int32
-	Pad2        uint32
+	_             structs.HostLayout
+	G_goid        uint16
+	G_parent      uint16
+	G_stackHi     uint16
+	EventLoop     uint8
+	Pad           uint8
+	ChanRecvq     uint16
+	SudogC        uint16
+	TlsG          int32
+	StaticStart   uint64
+	StaticSize    uint64
+	Right         uint32
+	Wrong         uint32
+	Active        int32
+	PythonContext uint16
+	PythonTask    uint16
+	PythonWaiter  uint16
+	Uvloop        uint8
+	Pools         uint8
+	TaskRight     uint32
+	TaskWrong     uint32
+	ThreadRight   uint32
+	ThreadWrong   uint32
+	PythonFrames  uint16
+	PythonSelf    uint16
+	Pad2          [2]uint16
+	_             [4]byte
+	PythonKey     uint64
+	TokioTask     int32
+	TokioStarts   uint32
 }
 
 type propagationUnitsSampledCall struct {
@@ -389,6 +405,7 @@ type propagationUnitsScratch struct {
 	Waiter   uint64
 	Words    [7]uint64
 	NoJoin   propagationUnitsJoin
+	Frames   [128]uint64
 	Iov      uint64
 	Base     uint64
 	PrevBase uint64
@@ -400,6 +417,13 @@ type propagationUnitsScratch struct {
 	ToPass   uint32
 	ToReport uint32
 	Ring     uint32
+}
+
+type propagationUnitsTaskKey struct {
+	_    structs.HostLayout
+	Task uint64
+	Tgid uint32
+	Kind uint32
 }
 
 type propagationUnitsTracestate struct {
@@ -425,12 +449,18 @@ type propagationUnitsUnfinished struct {
 }
 
 type propagationUnitsUnit struct {
-	_        structs.HostLayout
-	Current  propagationUnitsContext
-	Switches uint64
-	Borrowed uint8
-	Loop     uint8
-	Pad      [6]uint8
+	_          structs.HostLayout
+	Current    propagationUnitsContext
+	Switches   uint64
+	Borrowed   uint8
+	Loop       uint8
+	Fresh      uint8
+	Deferred   uint8
+	Searched   uint8
+	Pad        uint8
+	ItemAt     uint16
+	Started    uint64
+	StartedFor propagationUnitsContext
 }
 
 // Names of all BPF objects in the ELF.
@@ -453,6 +483,7 @@ const (
 	propagationUnitsMapRuntimes          = "runtimes"
 	propagationUnitsMapScans             = "scans"
 	propagationUnitsMapScratches         = "scratches"
+	propagationUnitsMapTasks             = "tasks"
 	propagationUnitsMapTracestates       = "tracestates"
 	propagationUnitsMapUnfinished        = "unfinished"
 	propagationUnitsMapUnits             = "units"
@@ -564,6 +595,7 @@ type propagationUnitsMapSpecs struct {
 	Runtimes     *ebpf.MapSpec `ebpf:"runtimes"`
 	Scans        *ebpf.MapSpec `ebpf:"scans"`
 	Scratches    *ebpf.MapSpec `ebpf:"scratches"`
+	Tasks        *ebpf.MapSpec `ebpf:"tasks"`
 	Tracestates  *ebpf.MapSpec `ebpf:"tracestates"`
 	Unfinished   *ebpf.MapSpec `ebpf:"unfinished"`
 	Units        *ebpf.MapSpec `ebpf:"units"`
@@ -641,6 +673,7 @@ type propagationUnitsMaps struct {
 	Runtimes     *ebpf.Map `ebpf:"runtimes"`
 	Scans        *ebpf.Map `ebpf:"scans"`
 	Scratches    *ebpf.Map `ebpf:"scratches"`
+	Tasks        *ebpf.Map `ebpf:"tasks"`
 	Tracestates  *ebpf.Map `ebpf:"tracestates"`
 	Unfinished   *ebpf.Map `ebpf:"unfinished"`
 	Units        *ebpf.Map `ebpf:"units"`
@@ -666,6 +699,7 @@ func (m *propagationUnitsMaps) Close() error {
 		m.Runtimes,
 		m.Scans,
 		m.Scratches,
+		m.Tasks,
 		m.Tracestates,
 		m.Unfinished,
 		m.Units,

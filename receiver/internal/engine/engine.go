@@ -126,7 +126,7 @@ func (e *Engine) start() error {
 	e.selection.invalidate = e.processes.Invalidate
 	e.selection.scan()
 
-	e.examiner = newExaminer(e.probes.SetRuntime)
+	e.examiner = newExaminer(e.probes.SetRuntime, e.probes.Watch)
 
 	limit := max(c.Limits.MaxConnections/len(e.probes.Rings), 1)
 	for _, ring := range e.probes.Rings {

@@ -19,6 +19,7 @@ import (
 type examiner struct {
 	runtimes *runtimes.Examiner
 	set      func(pid uint32, r capture.Runtime) error
+	watch    func(f capture.Function, path string, offset uint64) error
 	// queue has processes that run another program now. When it is full they
 	// stay unknown: that many start at once only where nobody serves requests.
 	queue   chan uint32
@@ -27,31 +28,34 @@ type examiner struct {
 
 // newExaminer examines the processes there are, in the background, and then
 // those that are queued.
-func newExaminer(set func(uint32, capture.Runtime) error) *examiner {
+func newExaminer(set func(uint32, capture.Runtime) error, watch func(capture.Function, string, uint64) error) *examiner {
 	e := &examiner{
 		runtimes: runtimes.NewExaminer(procfs.FS{}),
 		set:      set,
+		watch:    watch,
 		queue:    make(chan uint32, 4096),
 	}
 	e.running.Go(e.run)
 	return e
 }
 
-// settling is how long a process that was started takes to load its libraries,
-// amply: it is examined again then.
-const settling = 2 * time.Second
+// A process that was started is examined again when it has loaded its libraries,
+// amply, and once more for those that it loads when it needs them first.
+var settling = [...]time.Duration{2 * time.Second, 30 * time.Second}
+
+// started is a process that was started lately.
+type started struct {
+	pid  uint32
+	time time.Time
+	as   capture.Runtime
+}
 
 func (e *examiner) run() {
 	for _, pid := range discovery.Scan("/proc") {
 		e.examine(pid)
 	}
-	type started struct {
-		pid  uint32
-		time time.Time
-		as   capture.Runtime
-	}
-	var young []started
-	ticker := time.NewTicker(settling / 4)
+	var young [len(settling)][]started
+	ticker := time.NewTicker(settling[0] / 4)
 	defer ticker.Stop()
 	for {
 		select {
@@ -60,18 +64,32 @@ func (e *examiner) run() {
 				return
 			}
 			r := e.examine(pid)
-			if len(young) < cap(e.queue) {
-				young = append(young, started{pid, time.Now(), r})
+			if len(young[0]) < cap(e.queue) {
+				young[0] = append(young[0], started{pid, time.Now(), r})
 			}
 		case now := <-ticker.C:
-			for len(young) > 0 && now.Sub(young[0].time) > settling {
-				if r, ok := e.look(young[0].pid); ok && r != young[0].as {
-					_ = e.set(young[0].pid, r)
+			for i := range young {
+				for len(young[i]) > 0 && now.Sub(young[i][0].time) > settling[i] {
+					s := young[i][0]
+					young[i] = young[i][1:]
+					if !e.again(&s) || i+1 == len(young) || len(young[i+1]) >= cap(e.queue) {
+						continue
+					}
+					young[i+1] = append(young[i+1], s)
 				}
-				young = young[1:]
 			}
 		}
 	}
+}
+
+// again examines a process once more, and reports whether it is still there.
+func (e *examiner) again(s *started) bool {
+	r, ok := e.look(s.pid)
+	if ok && r != s.as {
+		_ = e.set(s.pid, r)
+		s.as = r
+	}
+	return ok
 }
 
 // executed is told that a process runs another program now.
@@ -102,7 +120,21 @@ func (e *examiner) look(pid uint32) (r capture.Runtime, ok bool) {
 	if err != nil {
 		return r, false
 	}
+	for _, f := range p.Functions {
+		// If it fails, there are links where parents could be.
+		_ = e.watch(functions[f.Name], procfs.FS{}.Path(pid, "root")+f.Path, f.Offset)
+	}
 	return works(p)
+}
+
+var functions = map[runtimes.FunctionName]capture.Function{
+	runtimes.TaskInit:     capture.PythonTaskInit,
+	runtimes.SetResult:    capture.PythonSetResult,
+	runtimes.QueuePut:     capture.PythonPut,
+	runtimes.UVLoopWrite:  capture.UVLoopWrite,
+	runtimes.NodeDeferred: capture.NodeDeferred,
+	runtimes.TokioWake:    capture.TokioWake,
+	runtimes.TokioSpawn:   capture.TokioSpawn,
 }
 
 // works is how processes of a runtime work; false if that is not known.
@@ -120,9 +152,17 @@ func works(p runtimes.Process) (r capture.Runtime, ok bool) {
 		r.EventLoop = true
 	case runtimes.HAProxy, runtimes.Rust:
 		r.EventLoop, r.Batched = true, true
+	case runtimes.Ruby:
+		r.Batched, r.Pooled = true, true
 	default:
 		// If it turns out to have event loops, they have to prove themselves.
 		r.Batched = true
+	}
+	r.TokioTask = p.TokioTask
+	if y := p.Python; y != nil {
+		r.Python = capture.PythonRuntime{
+			Context: y.Context, TaskContext: y.TaskContext, FutureCallback: y.FutureCallback, CallbackTask: y.CallbackTask, Frames: y.Frames, Key: y.Key,
+		}
 	}
 	if len(p.StaticData) > 0 {
 		r.StaticStart, r.StaticSize = p.StaticData[0].Start, p.StaticData[0].End-p.StaticData[0].Start

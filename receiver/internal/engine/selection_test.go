@@ -65,7 +65,7 @@ func TestSelection(t *testing.T) {
 	require.Equal(t, 1, hurried)
 
 	// A verdict that changes names the process anew.
-	s.record(other, true)
+	s.record(other, true, 0)
 	s.examine(other, "", false)
 	require.Positive(t, invalidated)
 }

@@ -166,6 +166,7 @@ const (
 	MethodEventLoop
 	MethodConnect
 	MethodWakeup
+	MethodTask
 	// From here on the evidence is enough for a link only.
 	MethodAfterResponse
 	MethodAmbiguous
@@ -178,7 +179,7 @@ func (m Method) IsLink() bool { return m == MethodAfterResponse || m == MethodAm
 
 var methods = [...]string{
 	"", "connection", "tcp_option", "thread", "goroutine", "parent_goroutine", "waiting_goroutine", "event_loop",
-	"connect", "wakeup", "after_response", "ambiguous", "header",
+	"connect", "wakeup", "task", "after_response", "ambiguous", "header",
 }
 
 // String is the value of the ebpf.parent.method attribute; "" for MethodNone.

@@ -25,6 +25,8 @@ type mappings struct {
 	version string
 	// static data of Python, the largest range first.
 	static []Range
+	// modules are the files with parts of Python in them.
+	modules []module
 }
 
 // mappings reads /proc/PID/maps. exe is the executable's path, python whether
@@ -63,7 +65,7 @@ func readMappings(r io.Reader, exe string, python bool) (mappings, error) {
 			}
 			return mappings{}, err
 		}
-		start, end, perms, name, ok := parseMapping(line)
+		start, end, perms, offset, name, ok := parseMapping(line)
 		if !ok {
 			continue
 		}
@@ -75,6 +77,9 @@ func readMappings(r io.Reader, exe string, python bool) (mappings, error) {
 					m.kind, m.version = kind, version
 				}
 			}
+		}
+		if offset == 0 && len(m.modules) < maxPythonModules && (isPython || isPythonModule(name)) {
+			m.modules = append(m.modules, module{string(name), start})
 		}
 		writable := perms == "rw"
 		// .bss is what the file does not have: anonymous memory right after it.
@@ -97,9 +102,18 @@ func readMappings(r io.Reader, exe string, python bool) (mappings, error) {
 	return m, nil
 }
 
+// maxPythonModules is amply what a process has of them.
+const maxPythonModules = 8
+
+// isPythonModule tells files that python wants to see.
+func isPythonModule(name []byte) bool {
+	return bytes.HasSuffix(name, []byte(".so")) &&
+		(pythonModule.Match(name[bytes.LastIndexByte(name, '/')+1:]) || uvloopModule.Match(name))
+}
+
 // parseMapping parses a line. name is without the mark of a deleted file and
 // shares the line's memory; it is empty for anonymous memory.
-func parseMapping(line []byte) (start, end uint64, perms string, name []byte, ok bool) {
+func parseMapping(line []byte) (start, end uint64, perms string, offset uint64, name []byte, ok bool) {
 	var fields [5][]byte // range, permissions, offset, device, inode
 	rest := bytes.TrimSuffix(line, []byte("\n"))
 	for i := range fields {
@@ -107,16 +121,19 @@ func parseMapping(line []byte) (start, end uint64, perms string, name []byte, ok
 	}
 	first, last, ok := bytes.Cut(fields[0], []byte("-"))
 	if !ok || len(fields[1]) < 4 {
-		return 0, 0, "", nil, false
+		return 0, 0, "", 0, nil, false
 	}
 	start, err := strconv.ParseUint(string(first), 16, 64)
 	if err != nil {
-		return 0, 0, "", nil, false
+		return 0, 0, "", 0, nil, false
 	}
 	end, err = strconv.ParseUint(string(last), 16, 64)
 	if err != nil || end < start {
-		return 0, 0, "", nil, false
+		return 0, 0, "", 0, nil, false
+	}
+	if offset, err = strconv.ParseUint(string(fields[2]), 16, 64); err != nil {
+		return 0, 0, "", 0, nil, false
 	}
 	name = bytes.TrimSuffix(bytes.TrimLeft(rest, " "), []byte(" (deleted)"))
-	return start, end, string(fields[1][:2]), name, true
+	return start, end, string(fields[1][:2]), offset, name, true
 }

@@ -29,6 +29,13 @@ type Process struct {
 	// the interpreter's. A futex there is its own lock (the GIL): threads that
 	// pass it on do not pass on work.
 	StaticData []Range
+	// Python is nil unless there is a CPython whose layout is known for certain.
+	Python *Interpreter
+	// TokioTask is where a thread of a Rust program has the number of its current
+	// tokio task, relative to the thread pointer; 0 if unknown.
+	TokioTask int32
+	// Functions are to be watched; more of them when more has been loaded.
+	Functions []Function
 }
 
 // Range of addresses, [Start, End).
@@ -38,17 +45,18 @@ type Range struct{ Start, End uint64 }
 type Examiner struct {
 	fs procfs.FS
 
-	mu     sync.Mutex
-	images map[fileID]*image
+	mu      sync.Mutex
+	images  map[fileID]*image
+	modules map[fileID]*image // files with functions to be watched
 }
 
 // maxImages bounds what is remembered of executables, a few hundred bytes
 // each. Beyond, all is forgotten: it only spares work.
-const maxImages = 4096
+const maxImages, maxModules = 4096, 256
 
 // NewExaminer makes an Examiner of the processes that fs shows.
 func NewExaminer(fs procfs.FS) *Examiner {
-	return &Examiner{fs: fs, images: make(map[fileID]*image)}
+	return &Examiner{fs: fs, images: make(map[fileID]*image), modules: make(map[fileID]*image)}
 }
 
 // fileID tells files and their contents apart. The change time is in it
@@ -59,11 +67,11 @@ type fileID struct {
 	mtime, changed unix.Timespec
 }
 
-// image is what an executable file tells.
+// image is what a file tells.
 type image struct {
-	once    sync.Once
-	process Process
-	err     error
+	once sync.Once
+	tale any
+	err  error
 }
 
 // Examine looks at a running process. It reads the executable the first time
@@ -89,6 +97,9 @@ func (e *Examiner) Examine(pid uint32) (Process, error) {
 		p = Process{Kind: kind, Version: version}
 	}
 	switch p.Kind {
+	case Node:
+		p.Functions = e.functions(pid, exe)
+		return p, nil
 	case Native, Rust, Python, Apache:
 	default:
 		return p, nil // no need to read a JVM's ten thousand mappings
@@ -106,35 +117,53 @@ func (e *Examiner) Examine(pid uint32) (Process, error) {
 		p.Version = m.version
 	}
 	p.StaticData = m.static
+	if p.Kind == Rust {
+		if o := e.object(pid, exe); o != nil && o.tokioTask != 0 {
+			p.TokioTask, p.Functions = o.tokioTask, e.functions(pid, exe)
+		}
+	}
+	if p.Kind == Python {
+		p.Python, p.Functions = e.python(pid, m.modules)
+	}
 	return p, nil
 }
 
 // image is what an open executable tells, from memory if it was seen before.
 func (e *Examiner) image(f *os.File) (Process, error) {
+	p, err := e.remember(f, e.images, maxImages, func(f *os.File) (any, error) { return readExecutable(f) })
+	if err != nil {
+		return Process{}, err
+	}
+	return p.(Process), nil
+}
+
+// remember is what read tells of a file, once for all that ask, unless it fails.
+// limit bounds what is remembered.
+func (e *Examiner) remember(f *os.File, all map[fileID]*image, limit int, read func(*os.File) (any, error)) (any, error) {
 	var stat unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &stat); err != nil {
-		return Process{}, fmt.Errorf("stat: %w", err)
+		return nil, fmt.Errorf("stat: %w", err)
 	}
 	id := fileID{uint64(stat.Dev), stat.Ino, stat.Size, stat.Mtim, stat.Ctim}
 	e.mu.Lock()
-	i := e.images[id]
+	i := all[id]
 	if i == nil {
-		if len(e.images) >= maxImages {
-			clear(e.images)
+		if len(all) >= limit {
+			clear(all)
 		}
 		i = &image{}
-		e.images[id] = i
+		all[id] = i
 	}
 	e.mu.Unlock()
 	i.once.Do(func() {
-		i.process, i.err = readExecutable(f)
+		i.tale, i.err = read(f)
 		if i.err != nil {
 			e.mu.Lock()
 			defer e.mu.Unlock()
-			if e.images[id] == i {
-				delete(e.images, id) // it may be readable the next time
+			if all[id] == i {
+				delete(all, id) // it may be readable the next time
 			}
 		}
 	})
-	return i.process, i.err
+	return i.tale, i.err
 }

@@ -114,7 +114,7 @@ func TestMappings(t *testing.T) {
 	lib := Range{0x7f0000110000, 0x7f0000140000}
 	m, err := readMappings(strings.NewReader(host), "/usr/bin/uwsgi", false)
 	require.NoError(t, err)
-	assert.Equal(t, mappings{Python, "3.11", []Range{lib}}, m)
+	assert.Equal(t, mappings{Python, "3.11", []Range{lib}, []module{{"/usr/lib/libpython3.11.so.1.0", 0x7f0000000000}}}, m)
 
 	m, err = readMappings(strings.NewReader(host), "/usr/bin/uwsgi", true)
 	require.NoError(t, err)

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * For which request does Python code run?
+ *
+ * An asyncio task has a context of its own (PEP 567, contextvars.Context), which is
+ * the thread's current one whenever the task runs, also after it has waited. So has
+ * the callback of a transport that reads. So contexts are the execution units, by
+ * their addresses:
+ *
+ *  - the context that reads a request works on it, until it reads the next one;
+ *  - a task works on what the context did that started it (asyncio.Task.__init__);
+ *  - a task that waits for bytes is woken up by the callback that reads them
+ *    (asyncio.Future.set_result), and works on the request it read.
+ *
+ * Addresses are used again, but not without a new Task.__init__.
+ *
+ * Threads of a pool (concurrent.futures.ThreadPoolExecutor) take work items out of a
+ * queue.SimpleQueue. Who has put one there is known by SimpleQueue.put; which one a
+ * thread is busy with is a variable of its first frames.
+ *
+ * uvloop reads without the interpreter, and writes after all tasks have had their
+ * turn. So what it runs directly after a read belongs to that, and UVStream.write
+ * is watched to know for whom is written later.
+ */
+#ifndef OTELCOL_EBPF_PYTHON_H
+#define OTELCOL_EBPF_PYTHON_H
+
+#include "task.h"
+
+/*
+ * Where pthread_getspecific(k) finds its value: glibc, x86-64, from the thread
+ * pointer (struct pthread.specific_1stblock, whose entries are a sequence number
+ * and the value; nptl/descr.h).
+ */
+#define GLIBC_SPECIFIC 0x310
+#define GLIBC_SPECIFIC_KEYS 32
+
+/* uvloop's UVHandle._handle, and libuv's uv_stream_t.io_watcher.fd (version 1, 64 bits). */
+#define UVLOOP_HANDLE 24
+#define LIBUV_STREAM_FD 184
+
+/* The address of the current thread's PyThreadState, or 0. */
+static __always_inline __u64 python_thread(struct task_struct *task, struct runtime *rt)
+{
+	__u64 state = 0;
+#if defined(__TARGET_ARCH_x86)
+	__u32 key[2] = {}; /* whether it is initialized, and the key */
+
+	if (bpf_probe_read_user(key, sizeof(key), (void *)rt->python_key) || !key[0] || key[1] >= GLIBC_SPECIFIC_KEYS)
+		return 0;
+	bpf_probe_read_user(&state, sizeof(state), (void *)(task->thread.fsbase + GLIBC_SPECIFIC + key[1] * 16 + 8));
+#endif
+	return state;
+}
+
+/* The address of its current PyContext, or 0. */
+static __always_inline __u64 python_context(struct task_struct *task, struct runtime *rt)
+{
+	__u64 state = python_thread(task, rt), context = 0;
+
+	if (state)
+		bpf_probe_read_user(&context, sizeof(context), (void *)(state + rt->python_context));
+	return context;
+}
+
+/* A task that the thread has started has its context by now. */
+static __always_inline void python_started(struct runtime *rt, __u32 tgid, struct unit *u)
+{
+	__u64 context = 0;
+
+	if (!u->started)
+		return;
+	bpf_probe_read_user(&context, sizeof(context), (void *)(u->started + rt->python_task));
+	u->started = 0;
+	if (context)
+		task_set(tgid, TASK_PYTHON, context, &u->started_for);
+}
+
+/*
+ * What does the thread's current context work on, or did that which has put a
+ * request into uvloop's queue for the file descriptor (plus 1; 0: none)? Leaves the
+ * answer in scratch.found. A global function, so that the verifier walks it once.
+ */
+__attribute__((noinline)) int python_work(__u32 written)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct runtime *rt = runtime_of(task->tgid);
+	struct unit *u = unit_of(task, false);
+	struct scratch *s = scratch_get();
+	__u32 tgid = task->tgid;
+	struct context *known;
+	__u64 context;
+
+	if (!rt || !s)
+		return 0;
+	s->found.seed = 0;
+	if (u)
+		python_started(rt, tgid, u);
+	context = python_context(task, rt);
+	if (context) {
+		known = task_work(tgid, TASK_PYTHON, context);
+		if (known && known->method != TASK_SHARED && request_of(known)) {
+			s->found.seed = known->seed;
+			s->found.slot = known->slot;
+			return 0;
+		}
+	}
+	if (!written)
+		return 0;
+	known = task_work(tgid, TASK_WRITE, written - 1);
+	if (known && request_of(known)) {
+		s->found.seed = known->seed;
+		s->found.slot = known->slot;
+		known->seed = 0;
+	}
+	return 0;
+}
+
+/* _PyStackChunk.data, and that its first word is not used in a thread's first one (Python 3.11). */
+#define PYTHON_CHUNK_FRAMES 32
+
+/*
+ * For which request was the work item put into its queue that the thread is busy with?
+ * Leaves the answer in scratch.found.
+ */
+__attribute__((noinline)) int python_item(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct runtime *rt = runtime_of(task->tgid);
+	struct scratch *s = scratch_get();
+	struct context *known = NULL;
+	__u64 state, chunk = 0, item = 0;
+	__u32 tgid = task->tgid;
+	struct unit *u;
+	int i;
+
+	if (!rt || !s)
+		return 0;
+	s->found.seed = 0;
+	if (!rt->python_frames || !rt->pools)
+		return 0;
+	u = unit_of(task, true);
+	/* Threads that read requests are none of these; what is left in their frames may look like it. */
+	if (!u || u->current.seed || (!u->item_at && u->searched >= 16))
+		return 0;
+	state = python_thread(task, rt);
+	if (!state || bpf_probe_read_user(&chunk, sizeof(chunk), (void *)(state + rt->python_frames)) || !chunk)
+		return 0;
+	/* Deep calls have added to it. */
+	if (bpf_probe_read_user(&item, sizeof(item), (void *)chunk) == 0 && item)
+		chunk = item;
+	if (u->item_at) {
+		if (bpf_probe_read_user(&item, sizeof(item), (void *)(chunk + u->item_at)) == 0 && item)
+			known = task_work(tgid, TASK_ITEM, item);
+	} else if (bpf_probe_read_user(s->frames, sizeof(s->frames), (void *)(chunk + PYTHON_CHUNK_FRAMES)) == 0) {
+		u->searched++;
+#pragma clang loop unroll(disable)
+		for (i = 0; i < PYTHON_FRAMES; i++) {
+			if (s->frames[i] < 4096 || (s->frames[i] & 7))
+				continue;
+			known = task_work(tgid, TASK_ITEM, s->frames[i]);
+			if (known) {
+				u->item_at = PYTHON_CHUNK_FRAMES + i * 8;
+				break;
+			}
+		}
+	}
+	if (known && request_of(known)) {
+		s->found.seed = known->seed;
+		s->found.slot = known->slot;
+	}
+	return 0;
+}
+
+/* A request has been read, or more of it. */
+static __always_inline void python_read(struct task_struct *task, struct runtime *rt, const struct context *x)
+{
+	__u64 context = python_context(task, rt);
+	struct unit *u = unit_of(task, false);
+	struct context *old, fresh = {.seed = x->seed, .slot = x->slot, .method = TASK_READS};
+	__u32 tgid = task->tgid;
+
+	if (rt->uvloop) {
+		if (u)
+			u->fresh = 1;
+		return;
+	}
+	if (!context)
+		return;
+	old = task_work(tgid, TASK_PYTHON, context);
+	if (old && (old->method == TASK_SHARED || (old->method == TASK_READS && old->slot != x->slot && active(old))))
+		fresh.method = TASK_SHARED;
+	task_set(tgid, TASK_PYTHON, context, &fresh);
+}
+
+/* Something else moved on a socket. */
+static __always_inline void python_moved(struct task_struct *task)
+{
+	struct unit *u = unit_of(task, false);
+
+	if (u)
+		u->fresh = 0;
+}
+
+/* ---- what the interpreter and uvloop tell ---- */
+
+/* asyncio.Task.__init__(self, ...) begins. */
+static __always_inline int python_starts(struct task_struct *task, struct runtime *rt, __u64 self)
+{
+	struct unit *u = unit_of(task, true);
+	struct scratch *s = scratch_get();
+
+	if (!u || !s)
+		return 0;
+	python_work(0);
+	if (!s->found.seed && u->fresh && same_turn(u, task) && active(&u->current)) {
+		s->found.seed = u->current.seed;
+		s->found.slot = u->current.slot;
+	}
+	u->started = self;
+	u->started_for.seed = s->found.seed;
+	u->started_for.slot = s->found.slot;
+	return 0;
+}
+
+/*
+ * asyncio.Future.set_result(self, ...) begins: who waits for it goes on. Only where it is
+ * called by what has read a request: others wake up whoever comes first, too.
+ */
+static __always_inline int python_wakes(struct task_struct *task, struct runtime *rt, __u64 self)
+{
+	struct unit *u = unit_of(task, false);
+	struct context *known, x = {};
+	__u64 waiter = 0, context;
+	__u32 tgid = task->tgid;
+
+	if (!u)
+		return 0;
+	context = python_context(task, rt);
+	known = context ? task_work(tgid, TASK_PYTHON, context) : NULL;
+	if (known && known->method == TASK_READS) {
+		x.seed = known->seed;
+		x.slot = known->slot;
+	} else if ((!known || !known->seed || known->method == TASK_SHARED) && u->fresh && same_turn(u, task)) {
+		x.seed = u->current.seed;
+		x.slot = u->current.slot;
+	}
+	if (!active(&x))
+		return 0;
+	/* A method of the task that waits. */
+	if (bpf_probe_read_user(&waiter, sizeof(waiter), (void *)(self + rt->python_waiter)) || !waiter ||
+	    bpf_probe_read_user(&waiter, sizeof(waiter), (void *)(waiter + rt->python_self)) || !waiter)
+		return 0;
+	python_started(rt, tgid, u);
+	context = 0;
+	bpf_probe_read_user(&context, sizeof(context), (void *)(waiter + rt->python_task));
+	if (!context)
+		return 0;
+	known = task_work(tgid, TASK_PYTHON, context);
+	if (known && known->slot != x.slot && active(known))
+		return 0;
+	task_set(tgid, TASK_PYTHON, context, &x);
+	return 0;
+}
+
+/* uvloop's UVStream.write(self, ...) begins, or writelines. */
+static __always_inline int python_writes(struct task_struct *task, struct runtime *rt, __u64 self)
+{
+	struct scratch *s = scratch_get();
+	__u32 tgid = task->tgid, fd = 0;
+	struct context x = {};
+	__u64 handle = 0;
+
+	rt->uvloop = 1;
+	if (!s || bpf_probe_read_user(&handle, sizeof(handle), (void *)(self + UVLOOP_HANDLE)) || !handle ||
+	    bpf_probe_read_user(&fd, sizeof(fd), (void *)(handle + LIBUV_STREAM_FD)))
+		return 0;
+	python_work(0);
+	x.seed = s->found.seed;
+	x.slot = s->found.slot;
+	if (x.seed || task_work(tgid, TASK_WRITE, fd))
+		task_set(tgid, TASK_WRITE, fd, &x);
+	return 0;
+}
+
+/* queue.SimpleQueue.put(self, item, ...) begins, whose arguments behind self are at an address. */
+static __always_inline int python_puts(struct task_struct *task, struct runtime *rt, __u64 arguments)
+{
+	struct scratch *s = scratch_get();
+	__u32 tgid = task->tgid;
+	struct context x = {};
+	__u64 item = 0;
+	struct unit *u;
+
+	rt->pools = 1;
+	if (!s || bpf_probe_read_user(&item, sizeof(item), (void *)arguments) || !item)
+		return 0;
+	python_work(0);
+	if (!s->found.seed)
+		python_item();
+	if (s->found.seed) {
+		x.seed = s->found.seed;
+		x.slot = s->found.slot;
+	} else {
+		u = unit_of(task, false);
+		if (u && active(&u->current) && !u->loop && !u->borrowed &&
+		    (rt->active <= 1 || trusted(rt->thread_right, rt->thread_wrong))) {
+			x.seed = u->current.seed;
+			x.slot = u->current.slot;
+		}
+	}
+	if (x.seed || task_work(tgid, TASK_ITEM, item))
+		task_set(tgid, TASK_ITEM, item, &x);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package runtimes
+
+import (
+	"debug/elf"
+	"fmt"
+	"os"
+)
+
+// Function is a place in a file that processes run, where they tell what they do.
+type Function struct {
+	Name FunctionName
+	// Path as the process sees it.
+	Path string
+	// Offset in the file of the function's first instruction that the kernel can
+	// watch without having to single-step it, and before which the first
+	// argument's register does not change.
+	Offset uint64
+}
+
+// FunctionName is what a Function is.
+type FunctionName string
+
+const (
+	// TaskInit and SetResult are asyncio's Task.__init__ and Future.set_result, as
+	// implemented in C.
+	TaskInit  FunctionName = "task_init"
+	SetResult FunctionName = "set_result"
+	// QueuePut is queue.SimpleQueue.put, as implemented in C.
+	QueuePut FunctionName = "queue_put"
+	// UVLoopWrite is what writes on uvloop's connections.
+	UVLoopWrite FunctionName = "uvloop_write"
+	// NodeDeferred is what Node calls for what has been put off: when timers have
+	// expired, for setImmediate, and when V8 has something to go on with.
+	NodeDeferred FunctionName = "node_deferred"
+	// TokioWake is what wakes up a tokio task, its first argument.
+	TokioWake FunctionName = "tokio_wake"
+	// TokioSpawn is what takes over a new tokio task, its second argument.
+	TokioSpawn FunctionName = "tokio_spawn"
+)
+
+// object is what an ELF file tells that brings a runtime, or a part of one.
+type object struct {
+	// start is the address of the file's beginning: 0 if it can be anywhere.
+	start uint64
+	// pyRuntime is the address of _PyRuntime, 0 if it is not there.
+	pyRuntime uint64
+	// tokioTask as in Process.
+	tokioTask int32
+	functions []Function
+}
+
+// functions of a file that a process has mapped.
+func (e *Examiner) functions(pid uint32, path string) []Function {
+	o := e.object(pid, path)
+	if o == nil {
+		return nil
+	}
+	functions := make([]Function, 0, len(o.functions))
+	for _, f := range o.functions {
+		f.Path = path
+		functions = append(functions, f)
+	}
+	return functions
+}
+
+// object is what a file tells, from memory if it was seen before; nil if it
+// cannot be read.
+func (e *Examiner) object(pid uint32, path string) *object {
+	f, err := os.Open(e.fs.Path(pid, "root") + path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	i, err := e.remember(f, e.modules, maxModules, func(f *os.File) (any, error) { return readObject(f, path) })
+	if err != nil {
+		return nil
+	}
+	return i.(*object)
+}
+
+func readObject(file *os.File, path string) (o *object, err error) {
+	// As in readExecutable.
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			o, err = nil, fmt.Errorf("malformed: %v", panicked)
+		}
+	}()
+	f, err := elf.NewFile(file)
+	if err != nil {
+		return nil, err
+	}
+	if f.Class != elf.ELFCLASS64 || f.Machine != elf.EM_X86_64 {
+		return nil, fmt.Errorf("machine %v", f.Machine)
+	}
+	o = &object{}
+	for _, s := range f.Progs {
+		if s.Type == elf.PT_LOAD {
+			o.start = s.Vaddr - s.Off
+			break
+		}
+	}
+	symbols, _ := f.DynamicSymbols()
+	for i := range symbols {
+		if symbols[i].Section == elf.SHN_UNDEF {
+			continue
+		}
+		switch symbols[i].Name {
+		case "_PyRuntime":
+			o.pyRuntime = symbols[i].Value
+		case "_ZN4node11Environment9RunTimersEP10uv_timer_s", "_ZN4node11Environment14CheckImmediateEP10uv_check_s",
+			"_ZN4node22PerIsolatePlatformData28FlushForegroundTasksInternalEv":
+			if at, ok := watchable(f, symbols[i].Value); ok {
+				o.functions = append(o.functions, Function{Name: NodeDeferred, Offset: at})
+			}
+		}
+	}
+	o.tokio(f)
+	if uvloopModule.MatchString(path) {
+		o.functions = append(o.functions, uvloopFunctions(f)...)
+	} else if o.pyRuntime != 0 || isPythonModule([]byte(path)) {
+		t := newPointers(f)
+		o.functions = append(append(o.functions, asyncioFunctions(f, t)...), queueFunctions(f, t)...)
+	}
+	return o, nil
+}
