@@ -473,13 +473,19 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 			c->stale &= ~OVERTAKEN;
 		}
 	}
-	window = c->eager ? CAPTURE_MAX : default_window;
-	after = c->eager ? CAPTURE_MAX : default_after;
+	window = default_window;
+	after = c->eager && start < EAGER_MAX ? CAPTURE_MAX : default_after;
 	if (p && !(p->flags & POLICY_IGNORE)) {
 		window = dir == DIR_SENT ? p->sent : p->received;
-		after = p->after;
+		after = p->after == AFTER_ALL ? CAPTURE_MAX : p->after;
 	}
 	want = window > c->turn_captured ? window - c->turn_captured : 0;
+	if (s->pressure && after > default_after && len > default_after) {
+		/* Better the middle of something is missing than all of something else. */
+		if (want < after && want < len)
+			count(COUNT_PRESSURE, 1);
+		after = default_after;
+	}
 	if (want < after)
 		want = after;
 	if (want > capture_max)

@@ -10,7 +10,9 @@
 /* Most bytes copied per record; longer captures become several records. */
 #define PART_SIZE 4096
 /* Most bytes captured of one call, whatever the window says. */
-#define CAPTURE_MAX (64 * 1024)
+#define CAPTURE_MAX (256 * 1024)
+/* Until there is a policy, so much of either stream is copied of a connection that is eager. */
+#define EAGER_MAX (1024 * 1024)
 
 /* Set by Go before load. */
 const volatile __u32 ring_mask = 0;             /* number of rings - 1 (a power of two) */
@@ -403,6 +405,7 @@ struct scratch {
 	__u32 head_slot;  /* plus 1; 0: nothing */
 	__u64 identities; /* made on this CPU so far */
 	__u32 records;
+	__u32 pressure;              /* the ring was half full when it was last looked at */
 	struct conn conn;            /* a connection being made (kernel stacks are small) */
 	struct pending pending;      /* a segment being put off */
 	struct buffer call;          /* of segment_by_address */

@@ -7,7 +7,7 @@
 
 /* iovecs walked per call; the rest of the bytes counts as not captured. */
 #define IOV_MAX_WALK 64
-#define WALK_STEPS 96
+#define WALK_STEPS 160
 
 static __always_inline long ring_output(struct scratch *s, __u32 ring, void *data, __u64 size)
 {
@@ -17,8 +17,11 @@ static __always_inline long ring_output(struct scratch *s, __u32 ring, void *dat
 	if (!rb)
 		return -1;
 	/* Readers poll on a timer; only a ring that fills up wakes one. */
-	if ((s->records++ & 31) == 0 && bpf_ringbuf_query(rb, BPF_RB_AVAIL_DATA) > ring_wake_bytes)
-		flags = BPF_RB_FORCE_WAKEUP;
+	if ((s->records++ & 31) == 0) {
+		s->pressure = bpf_ringbuf_query(rb, BPF_RB_AVAIL_DATA) > ring_wake_bytes;
+		if (s->pressure)
+			flags = BPF_RB_FORCE_WAKEUP;
+	}
 	if (bpf_ringbuf_output(rb, data, size, flags)) {
 		count(COUNT_LOST_RING, 1);
 		return -1;

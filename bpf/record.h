@@ -141,7 +141,7 @@ struct context_record {
 struct policy {
 	__u32 tag;
 	__u16 flags;
-	__u16 after;    /* bytes to copy of each segment once the turn's window is used up */
+	__u16 after;    /* bytes to copy of each segment once the turn's window is used up, or AFTER_ALL */
 	__u32 received; /* window: bytes to copy per turn */
 	__u32 sent;     /* window; with POLICY_IGNORE: sample one call in sent+1 (a power of two) */
 };
@@ -153,6 +153,8 @@ struct beginning {
 };
 
 #define BEGINNINGS 12
+
+#define AFTER_ALL 0xffff
 
 enum policy_flags {
 	POLICY_IGNORE = 1 << 0,   /* nobody wants this connection */
@@ -192,7 +194,8 @@ enum counter {
 	COUNT_OPTION_PEER = 15,    /* connections whose peer does not understand the option, or is not asked */
 	COUNT_OPTION_CONTEXT = 16, /* as COUNT_HEADER_CONTEXT */
 	COUNT_OPTION_ERROR = 17,
-	COUNTERS = 18,
+	COUNT_PRESSURE = 18, /* segments of which less was copied because their ring was half full */
+	COUNTERS = 19,
 };
 
 #endif

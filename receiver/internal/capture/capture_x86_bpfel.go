@@ -119,7 +119,8 @@ const (
 	captureCounterCOUNT_OPTION_PEER        captureCounter = 15
 	captureCounterCOUNT_OPTION_CONTEXT     captureCounter = 16
 	captureCounterCOUNT_OPTION_ERROR       captureCounter = 17
-	captureCounterCOUNTERS                 captureCounter = 18
+	captureCounterCOUNT_PRESSURE           captureCounter = 18
+	captureCounterCOUNTERS                 captureCounter = 19
 )
 
 type captureDirection uint32
@@ -453,7 +454,7 @@ type captureScratch struct {
 	HeadSlot   uint32
 	Identities uint64
 	Records    uint32
-	_          [4]byte
+	Pressure   uint32
 	Conn       captureConn
 	Pending    capturePending
 	Call       struct {

@@ -32,7 +32,7 @@ type Options struct {
 	// says otherwise. Bytes.
 	Window uint32
 	After  uint16
-	// MaxPayload bounds what is copied of one call, at most 64 KiB. Bytes.
+	// MaxPayload bounds what is copied of one call, at most 256 KiB. Bytes.
 	MaxPayload uint32
 	// Beginnings of connections of which everything is copied until they are known.
 	Beginnings []Beginning
@@ -436,6 +436,7 @@ func (p *Probes) newEpoch() error {
 // Counters are the probes' own, summed over CPUs since Load.
 type Counters struct {
 	LostRing    uint64 // records that found their ring full
+	Pressure    uint64 // segments of which less was copied because their ring was half full
 	LostState   uint64 // operations whose connection state could not be kept
 	Unreadable  uint64 // segments whose payload could not be read
 	Unsupported uint64 // operations by 32-bit processes
@@ -458,6 +459,7 @@ func (p *Probes) Counters() (Counters, error) {
 	}
 	c := Counters{
 		LostRing:    sums[captureCounterCOUNT_LOST_RING],
+		Pressure:    sums[captureCounterCOUNT_PRESSURE],
 		LostState:   sums[captureCounterCOUNT_LOST_STATE],
 		Unreadable:  sums[captureCounterCOUNT_UNREADABLE],
 		Unsupported: sums[captureCounterCOUNT_UNSUPPORTED],

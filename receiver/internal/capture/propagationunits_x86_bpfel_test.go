@@ -381,7 +381,7 @@ type propagationUnitsScratch struct {
 	HeadSlot   uint32
 	Identities uint64
 	Records    uint32
-	_          [4]byte
+	Pressure   uint32
 	Conn       propagationUnitsConn
 	Pending    propagationUnitsPending
 	Call       struct {

@@ -277,13 +277,14 @@ type Limits struct {
 	// Batches, per signal, that wait while the pipeline refuses data; beyond
 	// it new ones are dropped.
 	QueueSize int `mapstructure:"queue_size"`
-	// Bytes that are copied of one send or receive, at most 65536.
+	// Bytes that are copied of one send or receive, at most 262144. Messages behind
+	// them in the same call are not seen.
 	MaxPayload int `mapstructure:"max_payload"`
 }
 
-// MaxPayload is the largest value of limits.max_payload, in bytes: what fits
-// into one ring buffer record of the kernel side.
-const MaxPayload = 64 << 10
+// MaxPayload is the largest value of limits.max_payload, in bytes: CAPTURE_MAX of
+// bpf/maps.h.
+const MaxPayload = 256 << 10
 
 // MinRingBufferSize is the smallest value of limits.ring_buffer_size, in bytes.
 const MinRingBufferSize = 256 << 10
@@ -327,7 +328,7 @@ func Default() *Config {
 			MaxSeriesPerMetric: 2000,
 			SpansPerBatch:      2048,
 			QueueSize:          64,
-			MaxPayload:         MaxPayload,
+			MaxPayload:         128 << 10,
 		},
 	}
 }

@@ -213,8 +213,8 @@ func TestMistakes(t *testing.T) {
 			`context_propagation.inject[1]: "grpc" is not known: write tcp_option or http_header`,
 		},
 		"limit": {
-			`limits: {max_payload: 100000}`,
-			`limits.max_payload: 100000 is out of range: write a number from 256 to 65536`,
+			`limits: {max_payload: 300000}`,
+			`limits.max_payload: 300000 is out of range: write a number from 256 to 262144`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -103,6 +103,7 @@ func (e *Engine) observeLost(_ context.Context, o metric.Int64Observer) error {
 		o.Observe(int64(n), metric.WithAttributes(attribute.String("item", item), attribute.String("cause", cause)))
 	}
 	lost("segment", "ring_full", c.LostRing)
+	lost("payload", "ring_pressure", c.Pressure)
 	lost("segment", "map_full", c.LostState)
 	lost("segment", "unreadable", c.Unreadable)
 	lost("segment", "unsupported", c.Unsupported)

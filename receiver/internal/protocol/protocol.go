@@ -80,11 +80,15 @@ type End struct {
 //
 // A turn is a run of segments in one direction without one in the other. Of
 // every turn the first Sent (or Received) bytes are copied, however they are
-// segmented, and after that the first After bytes of each further segment.
+// segmented, and after that the first After bytes of each further segment; with
+// EverySegment, as much of each as limits.max_payload allows.
 type Window struct {
 	Sent, Received uint32
 	After          uint16
 }
+
+// EverySegment is Window.After of parsers that need all bytes.
+const EverySegment = 1<<16 - 1
 
 // DefaultWindow is in force until a parser says otherwise.
 var DefaultWindow = Window{Sent: 32 << 10, Received: 32 << 10, After: 64}
