@@ -480,11 +480,11 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 		after = p->after == AFTER_ALL ? CAPTURE_MAX : p->after;
 	}
 	want = window > c->turn_captured ? window - c->turn_captured : 0;
-	if (s->pressure && after > default_after && len > default_after) {
-		/* Better the middle of something is missing than all of something else. */
+	if (s->pressure && after > PART_SIZE && len > PART_SIZE) {
+		/* Better the middle of something large is missing than all of something else. */
 		if (want < after && want < len)
 			count(COUNT_PRESSURE, 1);
-		after = default_after;
+		after = PART_SIZE;
 	}
 	if (want < after)
 		want = after;

@@ -405,7 +405,7 @@ struct scratch {
 	__u32 head_slot;  /* plus 1; 0: nothing */
 	__u64 identities; /* made on this CPU so far */
 	__u32 records;
-	__u32 pressure;              /* the ring was half full when it was last looked at */
+	__u32 pressure;              /* the ring was three quarters full when it was last looked at */
 	struct conn conn;            /* a connection being made (kernel stacks are small) */
 	struct pending pending;      /* a segment being put off */
 	struct buffer call;          /* of segment_by_address */

@@ -18,8 +18,10 @@ static __always_inline long ring_output(struct scratch *s, __u32 ring, void *dat
 		return -1;
 	/* Readers poll on a timer; only a ring that fills up wakes one. */
 	if ((s->records++ & 31) == 0) {
-		s->pressure = bpf_ringbuf_query(rb, BPF_RB_AVAIL_DATA) > ring_wake_bytes;
-		if (s->pressure)
+		__u64 fill = bpf_ringbuf_query(rb, BPF_RB_AVAIL_DATA);
+
+		s->pressure = fill > ring_wake_bytes + ring_wake_bytes / 2;
+		if (fill > ring_wake_bytes)
 			flags = BPF_RB_FORCE_WAKEUP;
 	}
 	if (bpf_ringbuf_output(rb, data, size, flags)) {

@@ -194,7 +194,7 @@ enum counter {
 	COUNT_OPTION_PEER = 15,    /* connections whose peer does not understand the option, or is not asked */
 	COUNT_OPTION_CONTEXT = 16, /* as COUNT_HEADER_CONTEXT */
 	COUNT_OPTION_ERROR = 17,
-	COUNT_PRESSURE = 18, /* segments of which less was copied because their ring was half full */
+	COUNT_PRESSURE = 18, /* segments of which less was copied because their ring was three quarters full */
 	COUNTERS = 19,
 };
 

@@ -436,7 +436,7 @@ func (p *Probes) newEpoch() error {
 // Counters are the probes' own, summed over CPUs since Load.
 type Counters struct {
 	LostRing    uint64 // records that found their ring full
-	Pressure    uint64 // segments of which less was copied because their ring was half full
+	Pressure    uint64 // segments of which less was copied because their ring was three quarters full
 	LostState   uint64 // operations whose connection state could not be kept
 	Unreadable  uint64 // segments whose payload could not be read
 	Unsupported uint64 // operations by 32-bit processes
