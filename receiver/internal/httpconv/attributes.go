@@ -33,6 +33,26 @@ const (
 	attrURLTemplate        = "url.template"
 	attrUserAgent          = "user_agent.original"
 
+	attrAWSExtendedID      = "aws.extended_request_id"
+	attrAWSRequestID       = "aws.request_id"
+	attrCloudRegion        = "cloud.region"
+	attrDBCollection       = "db.collection.name"
+	attrDBNamespace        = "db.namespace"
+	attrDBOperation        = "db.operation.name"
+	attrDBStatus           = "db.response.status_code"
+	attrDBSystem           = "db.system.name"
+	attrElasticsearchNode  = "elasticsearch.node.name"
+	attrGraphQLName        = "graphql.operation.name"
+	attrGraphQLType        = "graphql.operation.type"
+	attrRPCMethod          = "rpc.method"
+	attrRPCSystem          = "rpc.system.name"
+	attrS3Bucket           = "aws.s3.bucket"
+	attrS3CopySource       = "aws.s3.copy_source"
+	attrS3Key              = "aws.s3.key"
+	attrS3Part             = "aws.s3.part_number"
+	attrS3UploadID         = "aws.s3.upload_id"
+	attrOperationParameter = "db.operation.parameter." // and the parameter's name
+
 	// attrURLTruncated is our own: the target was longer than what was seen.
 	attrURLTruncated = "ebpf.url.truncated"
 	// attrConnect is the protocol a CONNECT request asks for (RFC 8441).
@@ -63,6 +83,10 @@ func (d *Detail) PutSpanAttributes(x *exchange.Exchange, m pcommon.Map) {
 		n++ // url.full
 	} else {
 		n += 1 + count(peer != "") + count(len(path) > 0) + count(r.hasQuery) + count(len(d.UserAgent) > 0)
+	}
+	a := d.application()
+	if a != nil {
+		n += maxAttributes
 	}
 	b := &d.attributes
 	b.EnsureCapacity(m.Len() + n)
@@ -137,6 +161,9 @@ func (d *Detail) PutSpanAttributes(x *exchange.Exchange, m pcommon.Map) {
 	}
 	if d.ResponseBody > 0 {
 		b.AppendEmpty(attrResponseBodySize).SetInt(d.ResponseBody)
+	}
+	if a != nil {
+		d.putApplication(a, b)
 	}
 	x.PutKernelAttributes(b)
 	if !client && len(d.UserAgent) > 0 {

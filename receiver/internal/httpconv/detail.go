@@ -70,6 +70,10 @@ type Detail struct {
 	// removing chunked framing); -1 if not known.
 	RequestBody, ResponseBody int64
 
+	// app is what the exchange shows of an application; evident if it shows anything.
+	app     *application
+	evident bool
+
 	request    request
 	route      resolvedRoute
 	host       hostCache
@@ -93,7 +97,7 @@ func (d *Detail) Reset() {
 	d.Status = 0
 	d.Error, d.Connect = "", ""
 	d.RequestBody, d.ResponseBody = -1, -1
-	d.request.parsed, d.route.resolved = false, false
+	d.request.parsed, d.route.resolved, d.evident = false, false, false
 }
 
 var _ exchange.Detail = (*Detail)(nil)
@@ -150,8 +154,14 @@ func (d *Detail) statusText() string {
 	return d.Strings.String(d.scratch)
 }
 
-// SpanName implements exchange.Detail: "{method} {route}", or the method alone.
+// SpanName implements exchange.Detail: "{method} {route}", or the method alone, unless
+// an application has a name for it.
 func (d *Detail) SpanName(x *exchange.Exchange) string {
+	if a := d.application(); a != nil {
+		if name := d.applicationName(a, x); name != "" {
+			return name
+		}
+	}
 	method := d.parsed().method
 	if method == methodOther {
 		method = "HTTP"

@@ -36,6 +36,8 @@ type Options struct {
 	ServerAddressOnMetrics bool
 	// KernelMetrics adds histograms of what only the kernel knows.
 	KernelMetrics bool
+	// Ignore are the applications that are not recognised.
+	Ignore Application
 	// Routes may be nil.
 	Routes *route.Matcher
 }
@@ -47,13 +49,14 @@ type Settings struct {
 	sensitive     map[string]struct{} // nil: the defaults
 	serverAddress bool
 	kernel        bool
+	ignored       Application
 	routes        *route.Matcher
 }
 
 // NewSettings checks options. The error is one sentence that begins with the
 // YAML path below prefix, e.g. "protocols.http".
 func NewSettings(prefix string, o Options) (*Settings, error) {
-	s := &Settings{serverAddress: o.ServerAddressOnMetrics, kernel: o.KernelMetrics, routes: o.Routes}
+	s := &Settings{serverAddress: o.ServerAddressOnMetrics, kernel: o.KernelMetrics, ignored: o.Ignore, routes: o.Routes}
 	if o.KnownMethods != nil && !slices.Equal(o.KnownMethods, DefaultKnownMethods()) {
 		s.methods = map[string]string{}
 		for i, m := range o.KnownMethods {
