@@ -224,17 +224,23 @@ func (d *Detail) WantsType() bool { return d.evident && len(d.app.request) > 0 }
 // WantsResponse is how many bytes of the beginning of the response's body are wanted; 0
 // as a rule. Asked when the head of the response is known.
 func (d *Detail) WantsResponse() int {
-	if !d.Settings.recognizes(Elasticsearch) || d.evident && d.app.product != "" || !bytes.Contains(d.Target, []byte("/_")) {
+	if d.Settings.ignored&Elasticsearch != 0 {
 		return 0
 	}
 	return maxResponse
 }
 
+// answerBegins are the first letters of what answersLikeElasticsearch looks for.
+var answerBegins = []byte("_tedc")
+
 // TakeResponse takes the next bytes of the response's body and returns how many more
 // are wanted.
 func (d *Detail) TakeResponse(b []byte) int {
-	if !d.evident && b[0] != '{' {
-		return 0
+	if !d.evident || len(d.app.response) == 0 {
+		if b[0] != '{' || len(b) > 2 && b[1] == '"' && bytes.IndexByte(answerBegins, b[2]) < 0 ||
+			d.evident && d.app.product != "" || !bytes.Contains(d.Target, []byte("/_")) {
+			return 0
+		}
 	}
 	a := d.evidence()
 	a.response = append(a.response, b[:min(len(b), maxResponse-len(a.response))]...)

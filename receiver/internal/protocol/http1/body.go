@@ -12,7 +12,7 @@ import (
 // 6.3. bodiless are responses that never have one. It reports whether the
 // message is complete with its head.
 func (st *stream) frame(h *head, request, bodiless bool) bool {
-	st.body, st.remain, st.unknown = 0, 0, false
+	st.body, st.remain, st.unknown, st.want = 0, 0, false, 0
 	switch {
 	case bodiless:
 		if h.cut {
@@ -102,6 +102,9 @@ func (p *parser) loseFraming(st *stream) {
 // hole skips n bytes of the segment at hand that were not copied.
 func (p *parser) hole(st *stream, n int64, s *protocol.Segment) {
 	request := st == &p.req
+	if n > 0 {
+		st.want = 0
+	}
 	switch st.state {
 	case stateLength:
 		m := min(n, st.remain)
@@ -160,6 +163,7 @@ func (p *parser) gap(st *stream, n int64, s *protocol.Segment) {
 	if st == &p.resp {
 		p.settleInterleaving()
 	}
+	st.want = 0
 	switch st.state {
 	case stateLength:
 		m := min(n, st.remain)

@@ -47,6 +47,9 @@ func (p *parser) feedChunked(st *stream, b []byte, s *protocol.Segment) []byte {
 		return p.feedChunkSize(st, b)
 	case stateChunkData:
 		n := min(int64(len(b)), st.remain)
+		if st.want > 0 {
+			p.take(st, b[:n])
+		}
 		st.remain -= n
 		st.body += n
 		if st.remain == 0 {

@@ -56,6 +56,8 @@ type head struct {
 	folded bool
 	// h2c: a 101 response that goes on as HTTP/2.
 	h2c bool
+	// telling: there are headers that tell an application (application.go).
+	telling bool
 }
 
 const (
@@ -107,18 +109,21 @@ func (h *head) parseResponse(b []byte, cut bool) int {
 const (
 	inRequest  = 1 << iota // it may be one that is wanted of requests
 	inResponse             // or of responses
-	either     = inRequest | inResponse
+	// picky: most lines that begin so are not wanted; worth sorts them out.
+	picky
+	either = inRequest | inResponse
 )
 
 // wanted maps the first bytes of the lines that header looks at.
 var wanted = [256]uint8{
+	'a': inRequest | picky, 'A': inRequest | picky, // Authorization
 	'b': inRequest, 'B': inRequest, // B3
 	'c': either, 'C': either, // Content-Length
 	'e': inRequest, 'E': inRequest, // Expect
 	'h': inRequest, 'H': inRequest, // Host
 	't': either, 'T': either, // Traceparent, Tracestate, Transfer-Encoding
 	'u': inRequest, 'U': inRequest, // User-Agent, Uber-Trace-Id
-	'x': inRequest, 'X': inRequest, // X-B3-TraceId and so on, X-Amzn-Trace-Id
+	'x': either | picky, 'X': either | picky, // X-B3-TraceId and so on, X-Amzn-Trace-Id; those that tell an application
 	' ': either, '\t': either, // a folded line
 	'\r': either, '\n': either, // the end
 }
@@ -137,7 +142,7 @@ func (h *head) headers(b []byte, start int, want uint8, cut bool) int {
 			return 0
 		}
 		c := rest[0]
-		if wanted[c]&want != 0 && (c|0x20 != 'x' || mayBeOther(rest[:i])) && h.header(rest, i, want) {
+		if w := wanted[c]; w&want != 0 && (w&picky == 0 || worth(c, rest[:i])) && h.header(rest, i, want) {
 			return len(b) - len(rest) + i + 1
 		}
 		rest = rest[i+1:]
@@ -156,6 +161,10 @@ func (h *head) header(b []byte, n int, want uint8) (end bool) {
 		return true
 	}
 	switch l[0] | 0x20 {
+	case 'a': // mayBeAuthorization
+		if v, ok := value(l, "authorization"); ok {
+			h.telling = h.telling || len(v) > len(httpconv.SignatureV4) && string(v[:len(httpconv.SignatureV4)]) == httpconv.SignatureV4
+		}
 	case 'b':
 		if _, ok := value(l, "b3"); ok {
 			h.other(b)
@@ -163,6 +172,10 @@ func (h *head) header(b []byte, n int, want uint8) (end bool) {
 	case 'c':
 		if v, ok := value(l, "content-length"); ok {
 			h.contentLength(v)
+		} else if want&inResponse == 0 {
+			if v, ok := value(l, "content-type"); ok {
+				h.telling = h.telling || httpconv.IsGraphQL(v)
+			}
 		}
 	case 'e':
 		if v, ok := value(l, "expect"); ok {
@@ -193,13 +206,23 @@ func (h *head) header(b []byte, n int, want uint8) (end bool) {
 			h.other(b)
 		}
 	case 'x': // mayBeOther
-		if _, ok := value(l, "x-amzn-trace-id"); ok || l[2]|0x20 == 'b' && l[3] == '3' {
+		if want&inRequest == 0 {
+			h.telling = h.telling || tells(l)
+		} else if _, ok := value(l, "x-amzn-trace-id"); ok || l[2]|0x20 == 'b' && l[3] == '3' {
 			h.other(b)
 		}
 	case ' ', '\t' | 0x20:
 		h.folded = h.folded || folded(l)
 	}
 	return false
+}
+
+// worth sorts out, by a few bytes, most lines that begin as one that is wanted does.
+func worth(c byte, l []byte) bool {
+	if c|0x20 == 'a' {
+		return mayBeAuthorization(l)
+	}
+	return mayBeOther(l)
 }
 
 // upgradesTo reports whether a response head names a protocol, in lower case, in its

@@ -166,6 +166,9 @@ func (p *parser) acquire(h *head) *slot {
 	d.Target = append(d.Target[:0], h.target[:min(len(h.target), httpconv.MaxTarget)]...)
 	d.Host = append(d.Host[:0], h.host[:min(len(h.host), maxField)]...)
 	d.UserAgent = append(d.UserAgent[:0], h.userAgent[:min(len(h.userAgent), maxField)]...)
+	if p.lines != nil {
+		p.tellRequest(d)
+	}
 	sl.head = string(h.method) == "HEAD"
 	sl.connect = string(h.method) == "CONNECT"
 	sl.expect, sl.continued, sl.final = h.expect, false, false
@@ -207,6 +210,7 @@ func (p *parser) request(h *head, s *protocol.Segment) {
 		sl := p.enqueue(h)
 		if !complete {
 			st.slot = sl
+			st.want = sl.d.WantsRequest()
 			if st.state == stateEvidence {
 				sl.d.RequestBody = -1
 			}
@@ -305,6 +309,7 @@ func (p *parser) adopt(h *head, complete bool) {
 	sl := p.enqueue(h)
 	if !complete {
 		p.req.slot = sl
+		p.req.want = sl.d.WantsRequest()
 	}
 	sl.d.Status, sl.d.ResponseBody, sl.final = o.status, 0, true
 	rs := &p.resp
@@ -372,12 +377,16 @@ func (p *parser) respond(h *head, s *protocol.Segment) {
 		p.err = protocol.ErrOpaque
 		return
 	}
+	if p.lines != nil {
+		p.tellResponse(&sl.d)
+	}
 	st.slot = sl
 	if st.frame(h, false, bodiless(sl, h.status)) {
 		p.completeResponse(s.Time)
 		st.boundary()
 		return
 	}
+	st.want = sl.d.WantsResponse()
 	if st.state == stateEvidence {
 		if !h.cut {
 			p.host.Stats.Invalid++

@@ -70,6 +70,8 @@ type stream struct {
 	// slot is the exchange of the message in progress; nil if it has none or
 	// that has ended already.
 	slot *slot
+	// want is how many of the next bytes of the body are wanted (application.go).
+	want int
 	// buf is the head so far, when it came in several segments.
 	buf []byte
 	// repeat is the head before.
@@ -143,6 +145,9 @@ type parser struct {
 	ends [2]protocol.End
 
 	settled int
+
+	// lines is the head that is acted on, while it is, if it tells an application.
+	lines []byte
 
 	// upgrade is how the connection goes on, after ErrUpgraded.
 	upgrade *protocol.Upgrade
@@ -328,6 +333,9 @@ func (p *parser) feed(st *stream, b []byte, s *protocol.Segment) {
 			b = p.feedHead(st, b, s)
 		case stateLength:
 			n := min(int64(len(b)), st.remain)
+			if st.want > 0 {
+				p.take(st, b[:n])
+			}
 			b = b[n:]
 			st.remain -= n
 			st.body += n
@@ -335,6 +343,9 @@ func (p *parser) feed(st *stream, b []byte, s *protocol.Segment) {
 				p.complete(st, s.Time)
 			}
 		case stateUntilClose:
+			if st.want > 0 {
+				p.take(st, b)
+			}
 			st.body += int64(len(b))
 			return
 		case stateOrphan:
@@ -421,6 +432,7 @@ func (p *parser) check(st *stream, s *protocol.Segment) {
 // cut). It returns the head's length, 0 if it is incomplete, -1 if invalid.
 func (p *parser) parse(st *stream, b []byte, cut bool, s *protocol.Segment) int {
 	var h head
+	lines := b
 	length := st.repeat.parse(&h, st == &p.req, b, cut)
 	if length <= 0 {
 		return length
@@ -432,6 +444,10 @@ func (p *parser) parse(st *stream, b []byte, cut bool, s *protocol.Segment) int 
 		if h.parseAny(st == &p.req, unfolded, cut) <= 0 {
 			return -1
 		}
+		lines = unfolded
+	}
+	if h.telling || st == &p.resp && p.wantsType() {
+		p.lines = lines[:length]
 	}
 	if st.lost {
 		st.lost = false
@@ -451,6 +467,9 @@ func (p *parser) parse(st *stream, b []byte, cut bool, s *protocol.Segment) int 
 	} else {
 		h.h2c = h.status == 101 && upgradesTo(b[:length], "h2c")
 		p.respond(&h, s)
+	}
+	if p.lines != nil {
+		p.lines = nil
 	}
 	return length
 }

@@ -34,9 +34,16 @@ func (p *parser) remote(h *head) (r exchange.Remote) {
 }
 
 // mayBeOther reports whether a header line that begins with an X may be one that
-// others.read looks at: X-B3-…, X-Amzn-…. Most lines that begin so are neither,
-// and every request that came through a proxy has several.
-func mayBeOther(l []byte) bool { return len(l) > 3 && (l[3] == '3' || l[3]|0x20 == 'm') }
+// others.read or tells looks at: X-B3-…, X-Amzn-…, X-Amz-…, X-Elastic-…,
+// X-OpenSearch-…. Most lines that begin so are neither, and every request that came
+// through a proxy has several.
+func mayBeOther(l []byte) bool {
+	if len(l) < 4 {
+		return false
+	}
+	c := l[3] | 0x20
+	return l[3] == '3' || c == 'm' || c == 'l' || c == 'p' && l[2]|0x20 == 'o'
+}
 
 // readOthers collects the headers in b, complete lines up to the empty one.
 func readOthers(o *tracecontext.Others, b []byte) {

@@ -19,7 +19,8 @@ const (
 // repeat is the head a stream carried last, without the request line: what a
 // client says of itself, or a server of its answers, is often the same from one
 // message to the next, and comparing is several times cheaper than parsing.
-// Heads with trace context are left out; they never repeat.
+// Heads with trace context, or that tell an application, are left out; they seldom
+// repeat.
 type repeat struct {
 	// lines go up to and including the empty line; nil if none are kept.
 	lines   []byte
@@ -86,7 +87,7 @@ func (r *repeat) recall(h *head, b []byte) {
 
 // keep remembers the lines that h was parsed from.
 func (r *repeat) keep(h *head, lines []byte) {
-	if h.cut || h.folded || h.parents > 0 || h.others != nil || len(lines) > maxRepeat || r.strikes >= maxStrikes {
+	if h.cut || h.folded || h.parents > 0 || h.others != nil || h.telling || len(lines) > maxRepeat || r.strikes >= maxStrikes {
 		return
 	}
 	if r.strikes++; r.strikes >= maxStrikes {
