@@ -153,7 +153,19 @@ type HTTP struct {
 	// come from the Host header, so a client can make as many series as it
 	// likes, up to `limits.max_series_per_metric`.
 	ServerAddressOnServerMetrics bool `mapstructure:"server_address_on_server_metrics"`
+	// What is recognised beyond HTTP, so that spans say more: `elasticsearch`
+	// (and OpenSearch), `s3`, `graphql`. Metrics stay HTTP's.
+	Recognize []Application `mapstructure:"recognize"`
 }
+
+// Application is what is recognised in HTTP requests.
+type Application string
+
+const (
+	ApplicationElasticsearch Application = "elasticsearch"
+	ApplicationS3            Application = "s3"
+	ApplicationGraphQL       Application = "graphql"
+)
 
 // Routes maps URL paths to http.route, and takes out what nobody wants to see.
 type Routes struct {
@@ -300,6 +312,7 @@ func Default() *Config {
 				Enabled:                  true,
 				KnownMethods:             httpconv.DefaultKnownMethods(),
 				SensitiveQueryParameters: httpconv.DefaultSensitiveQueryKeys(),
+				Recognize:                []Application{ApplicationElasticsearch, ApplicationS3, ApplicationGraphQL},
 			},
 			GRPC:       Protocol{Enabled: true},
 			PostgreSQL: Database{Enabled: true, QueryText: QueryTextSanitized},

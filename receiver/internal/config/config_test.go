@@ -58,6 +58,7 @@ func TestUnmarshalAllOptions(t *testing.T) {
 				KnownMethods:                 []string{"GET", "PURGE"},
 				SensitiveQueryParameters:     []string{"token"},
 				ServerAddressOnServerMetrics: true,
+				Recognize:                    []Application{ApplicationS3},
 			},
 			PostgreSQL: Database{QueryText: QueryTextNone},
 			MySQL:      Database{QueryText: QueryTextNone},
@@ -179,6 +180,10 @@ func TestMistakes(t *testing.T) {
 		"method": {
 			`protocols: {http: {known_methods: ["GET POST"]}}`,
 			`protocols.http.known_methods[0]: "GET POST" is not an HTTP method: write a token such as PROPFIND`,
+		},
+		"application": {
+			`protocols: {http: {recognize: [s3, solr]}}`,
+			`protocols.http.recognize[1]: "solr" is not known: write elasticsearch, s3 or graphql`,
 		},
 		"query parameter": {
 			`protocols: {http: {sensitive_query_parameters: ["a=b"]}}`,

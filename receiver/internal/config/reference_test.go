@@ -83,7 +83,11 @@ func value(v reflect.Value) string {
 	if d, ok := v.Interface().(time.Duration); ok {
 		return "`" + d.String() + "`"
 	}
-	if list, ok := v.Interface().([]string); ok {
+	if v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.String {
+		list := make([]string, v.Len())
+		for i := range list {
+			list[i] = v.Index(i).String()
+		}
 		return "`" + strings.Join(list, "`, `") + "`"
 	}
 	return fmt.Sprintf("`%v`", v.Interface())

@@ -33,6 +33,9 @@ func (c *Config) Validate() error {
 	for i, way := range c.ContextPropagation.Inject {
 		enum(&p, fmt.Sprintf("context_propagation.inject[%d]", i), way, InjectTCPOption, InjectHTTPHeader)
 	}
+	for i, a := range c.Protocols.HTTP.Recognize {
+		enum(&p, fmt.Sprintf("protocols.http.recognize[%d]", i), a, ApplicationElasticsearch, ApplicationS3, ApplicationGraphQL)
+	}
 	databases := []struct {
 		key string
 		d   *Database
@@ -117,11 +120,23 @@ func (r *Routes) Compile() (*route.Matcher, error) {
 
 // Compile makes the settings of the HTTP conventions; routes may be nil.
 func (h *HTTP) Compile(routes *route.Matcher, kernel bool) (*httpconv.Settings, error) {
+	ignore := httpconv.Elasticsearch | httpconv.S3 | httpconv.GraphQL
+	for _, a := range h.Recognize {
+		switch a {
+		case ApplicationElasticsearch:
+			ignore &^= httpconv.Elasticsearch
+		case ApplicationS3:
+			ignore &^= httpconv.S3
+		case ApplicationGraphQL:
+			ignore &^= httpconv.GraphQL
+		}
+	}
 	return httpconv.NewSettings("protocols.http", httpconv.Options{
 		KnownMethods:           h.KnownMethods,
 		SensitiveQueryKeys:     h.SensitiveQueryParameters,
 		ServerAddressOnMetrics: h.ServerAddressOnServerMetrics,
 		KernelMetrics:          kernel,
+		Ignore:                 ignore,
 		Routes:                 routes,
 	})
 }

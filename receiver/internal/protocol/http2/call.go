@@ -74,7 +74,9 @@ type progress struct {
 	timeout                   uint64 // grpc-timeout, ns
 	timeless                  bool   // whether it has one is not known
 	requestBody, responseBody int64  // -1: not known
-	web                       webBody
+	// wants is how many of the next bytes of the bodies are wanted.
+	wants struct{ request, response int }
+	web   webBody
 }
 
 // find is the call on a stream, nil if there is none.

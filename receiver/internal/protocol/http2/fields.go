@@ -31,8 +31,10 @@ const (
 	nameTraceparent
 	nameTracestate
 	nameUserAgent
-	// From here on the tracecontext.Headers.
+	// From here on the tracecontext.Headers, and the httpconv.Fields.
 	nameOthers
+	nameTelling       name = 64
+	nameAuthorization      = nameTelling + name(httpconv.FieldAuthorization)
 )
 
 // nameOf looks a name up.
@@ -86,6 +88,9 @@ func nameOf(b []byte) name {
 	case "x-amzn-trace-id":
 		return nameOthers + name(tracecontext.XRay)
 	}
+	if f, ok := httpconv.FieldOf(b); ok {
+		return nameTelling + name(f)
+	}
 	return nameOther
 }
 
@@ -112,8 +117,27 @@ type header struct {
 	// pathCut: the path was longer than httpconv.MaxTarget.
 	pathCut bool
 
+	// telling are fields that tell an application.
+	telling []telling
+
 	state []byte // of tracestate; its capacity is tracecontext.MaxState
 	buf   []byte
+}
+
+// telling is a field that tells an application, or something about what it does.
+type telling struct {
+	field httpconv.Field
+	value []byte
+}
+
+// maxTelling bounds those kept of a section.
+const maxTelling = 16
+
+// tell keeps one.
+func (h *header) tell(f httpconv.Field, v []byte) {
+	if len(h.telling) < maxTelling {
+		h.telling = append(h.telling, telling{f, h.keep(v, maxValue)})
+	}
 }
 
 // maxValue bounds the values kept, apart from the path, in bytes.
@@ -124,7 +148,7 @@ func (h *header) reset() {
 	if cap(state) == 0 {
 		state = make([]byte, 0, tracecontext.MaxState)
 	}
-	*h = header{buf: buf, state: state}
+	*h = header{buf: buf, state: state, telling: h.telling[:0]}
 }
 
 // keep copies a value: entries of the dynamic table may go while their section is
@@ -191,6 +215,10 @@ func (h *header) set(n name, v []byte) {
 	case nameTracestate:
 		h.state, _ = tracecontext.AppendState(h.state, v)
 	default:
+		if n >= nameTelling {
+			h.tell(httpconv.Field(n-nameTelling), v)
+			return
+		}
 		h.others.Set(tracecontext.Header(n-nameOthers), h.keep(v, maxValue))
 		h.hasOthers = true
 	}

@@ -174,6 +174,12 @@ func (p *parser) request(c *call, id uint32, h *header, from *stream.Origin, end
 	d.Target = append(d.Target[:0], h.path...)
 	d.TargetCut = h.pathCut
 	d.UserAgent = append(d.UserAgent[:0], h.userAgent...)
+	if httpconv.IsGraphQL(h.contentType) {
+		d.RequestField(httpconv.FieldContentType, h.contentType)
+	}
+	for i := range h.telling {
+		d.RequestField(h.telling[i].field, h.telling[i].value)
+	}
 	c.rpc.Reset()
 	c.timeout = parseTimeout(h.grpcTimeout)
 	c.timeless = h.grpcTimeout == nil && h.unknown > 0
@@ -193,6 +199,9 @@ func (p *parser) request(c *call, id uint32, h *header, from *stream.Origin, end
 		p.classify(c, classWeb)
 	case h.contentType != nil || h.unknown == 0 || connect:
 		p.classify(c, classHTTP)
+	}
+	if c.class == classHTTP || c.class == classUnknown {
+		c.wants.request = d.WantsRequest()
 	}
 	if c.over {
 		p.finish(c, c.end, exchange.FailureNone)
@@ -265,6 +274,9 @@ func (p *parser) response(c *call, id uint32, h *header, end bool) {
 		if r := rpcOf(h.contentType); r != rpcNone && c.class == classUnknown && c.requested {
 			p.classify(c, map[rpc]class{rpcGRPC: classGRPC, rpcWeb: classWeb, rpcWebText: classWeb}[r])
 		}
+		if c.requested {
+			c.tell(h)
+		}
 		if h.contentType == nil && h.unknown > 0 && c.class == classUnknown {
 			c.opaque = true
 		}
@@ -284,6 +296,54 @@ func (p *parser) response(c *call, id uint32, h *header, end bool) {
 	}
 }
 
+// tell keeps what a response tells of an application.
+func (c *call) tell(h *header) {
+	d := &c.http
+	for i := range h.telling {
+		d.ResponseField(h.telling[i].field, h.telling[i].value)
+	}
+	if len(h.contentType) > 0 && d.WantsType() {
+		d.ResponseField(httpconv.FieldContentType, h.contentType)
+	}
+	if c.class == classHTTP || c.class == classUnknown {
+		c.wants.response = d.WantsResponse()
+	}
+}
+
+// wanted is how many bytes at the beginning of a DATA frame's payload are wanted.
+func (c *call) wanted(f *frame, request bool) int {
+	n := c.wants.response
+	if request {
+		n = c.wants.request
+	}
+	if n == 0 || f.flags&flagPadded != 0 {
+		return 0
+	}
+	return min(n, int(f.length))
+}
+
+// take gives the beginning of a body to who wants it. size is that of the frame; b what
+// was seen of it.
+func (c *call) take(b []byte, size int64, request bool) {
+	n := &c.wants.response
+	if request {
+		n = &c.wants.request
+	}
+	if *n == 0 {
+		return
+	}
+	b = b[:min(len(b), *n)]
+	switch {
+	case len(b) == 0 && size == 0:
+	case len(b) == 0 || int64(len(b)) < min(size, int64(*n)):
+		*n = 0 // what comes behind a hole is no beginning
+	case request:
+		*n = c.http.TakeRequest(b)
+	default:
+		*n = c.http.TakeResponse(b)
+	}
+}
+
 // data acts on a DATA frame. b is its payload as far as it is needed; nil if it was
 // not seen.
 func (p *parser) data(d *direction, f *frame, b []byte, request bool) {
@@ -298,6 +358,12 @@ func (p *parser) data(d *direction, f *frame, b []byte, request bool) {
 		} else if size -= int64(b[0]) + 1; size < 0 {
 			return // a connection error (RFC 9113 section 6.1)
 		}
+	}
+	if c.wants.request > 0 || c.wants.response > 0 {
+		if c.wanted(f, request) == 0 {
+			b = nil
+		}
+		c.take(b, size, request)
 	}
 	body := &c.responseBody
 	if request {

@@ -2,6 +2,12 @@
 
 package http2
 
+import (
+	"bytes"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/httpconv"
+)
+
 const (
 	// defaultTable is the size of the dynamic table nobody has changed (RFC 9113
 	// section 6.5.2), in bytes as RFC 7541 section 4.1 counts them.
@@ -133,7 +139,7 @@ func (d *decoder) insert(n name, length int, value []byte) {
 		e.value = nil
 	}
 	e.value = e.value[:0]
-	if n != nameOther && n != nameUnknown {
+	if n != nameOther && n != nameUnknown && (n != nameAuthorization || bytes.HasPrefix(value, []byte(httpconv.SignatureV4))) {
 		e.value = append(e.value, value...)
 	}
 	d.next = (d.next + 1) & (len(d.ring) - 1)

@@ -223,8 +223,12 @@ func (p *parser) consume(d *direction, request bool) {
 			if f.flags&flagPadded != 0 {
 				need = 1
 			}
-			if c := p.find(f.stream); c != nil && c.class == classWeb && !request && f.length <= maxBlock {
-				need = int(f.length)
+			if c := p.find(f.stream); c != nil {
+				if c.class == classWeb && !request && f.length <= maxBlock {
+					need = int(f.length)
+				} else if n := c.wanted(&f, request); n > 0 {
+					need = n
+				}
 			}
 		}
 		if need > 0 {
