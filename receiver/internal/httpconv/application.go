@@ -224,7 +224,14 @@ func (d *Detail) WantsType() bool { return d.evident && len(d.app.request) > 0 }
 // WantsResponse is how many bytes of the beginning of the response's body are wanted; 0
 // as a rule. Asked when the head of the response is known.
 func (d *Detail) WantsResponse() int {
-	if d.Settings.ignored&Elasticsearch != 0 {
+	if bytes.IndexByte(d.Target, '_') < 0 {
+		return 0 // as a rule
+	}
+	return d.wantsResponse()
+}
+
+func (d *Detail) wantsResponse() int {
+	if !d.Settings.recognizes(Elasticsearch) || d.evident && d.app.product != "" || !bytes.Contains(d.Target, []byte("/_")) {
 		return 0
 	}
 	return maxResponse
@@ -237,8 +244,7 @@ var answerBegins = []byte("_tedc")
 // are wanted.
 func (d *Detail) TakeResponse(b []byte) int {
 	if !d.evident || len(d.app.response) == 0 {
-		if b[0] != '{' || len(b) > 2 && b[1] == '"' && bytes.IndexByte(answerBegins, b[2]) < 0 ||
-			d.evident && d.app.product != "" || !bytes.Contains(d.Target, []byte("/_")) {
+		if b[0] != '{' || len(b) > 2 && b[1] == '"' && bytes.IndexByte(answerBegins, b[2]) < 0 {
 			return 0
 		}
 	}

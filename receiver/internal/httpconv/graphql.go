@@ -279,10 +279,9 @@ func (d *document) read(wanted []byte) bool {
 		}
 		operation, name := "query", []byte(nil)
 		if d.rest[0] != '{' {
-			word := string(d.word())
-			switch word {
+			operation = operationType(d.word())
+			switch operation {
 			case "query", "mutation", "subscription":
-				operation = word
 				d.ignored()
 				name = d.word()
 				if len(d.rest) == 0 && d.cut && len(name) > 0 {
@@ -323,6 +322,21 @@ func (d *document) read(wanted []byte) bool {
 		}
 	}
 	return operations > 0 && d.settle(operations, wanted)
+}
+
+// operationType is a word that a definition begins with; "" if it is none.
+func operationType(word []byte) string {
+	switch string(word) {
+	case "query":
+		return "query"
+	case "mutation":
+		return "mutation"
+	case "subscription":
+		return "subscription"
+	case "fragment":
+		return "fragment"
+	}
+	return ""
 }
 
 // settle forgets the operation if another may be the one that is executed.

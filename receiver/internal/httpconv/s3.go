@@ -128,8 +128,10 @@ func styleOf(host string) (bucket string, s style) {
 		}
 		return host[:i-1], styleHost
 	}
-	if _, err := netip.ParseAddr(host); err == nil {
-		return "", stylePath
+	if n := len(host); n > 0 && (strings.IndexByte(host, ':') >= 0 || host[n-1] >= '0' && host[n-1] <= '9') {
+		if _, err := netip.ParseAddr(host); err == nil {
+			return "", stylePath
+		}
 	}
 	dots := 0
 	for i := range len(host) {
