@@ -253,6 +253,18 @@ func (d *Detail) TakeResponse(b []byte) int {
 	return maxResponse - len(a.response)
 }
 
+// AdoptResponse takes over what the headers of a response told that came before its
+// request.
+func (d *Detail) AdoptResponse(early *Detail) {
+	if !early.evident {
+		return
+	}
+	a, b := d.evidence(), early.app
+	a.product, a.amz, a.graphQLResponse = b.product, b.amz, b.graphQLResponse
+	a.requestID, a.extendedID = append(a.requestID[:0], b.requestID...), append(a.extendedID[:0], b.extendedID...)
+	a.cluster, a.node = append(a.cluster[:0], b.cluster...), append(a.node[:0], b.node...)
+}
+
 // application is what the exchange is recognised as; nil if nothing. To be asked when
 // it is over.
 func (d *Detail) application() *application {

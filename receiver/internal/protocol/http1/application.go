@@ -67,6 +67,20 @@ func (p *parser) fields(pass func(httpconv.Field, []byte)) {
 	}
 }
 
+// tellOrphan keeps what the response at hand tells, of which the request is not there yet.
+func (p *parser) tellOrphan() {
+	switch {
+	case p.lines != nil && p.early == nil:
+		p.early = &httpconv.Detail{Settings: p.settings, Strings: p.host.Strings}
+	case p.early == nil:
+		return
+	}
+	p.early.Reset()
+	if p.lines != nil {
+		p.tellResponse(p.early)
+	}
+}
+
 // take gives the beginning of a body to who wants it.
 func (p *parser) take(st *stream, b []byte) {
 	switch sl := st.slot; {

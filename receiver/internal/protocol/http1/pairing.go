@@ -312,6 +312,9 @@ func (p *parser) adopt(h *head, complete bool) {
 		p.req.want = sl.d.WantsRequest()
 	}
 	sl.d.Status, sl.d.ResponseBody, sl.final = o.status, 0, true
+	if p.early != nil {
+		sl.d.AdoptResponse(p.early)
+	}
 	rs := &p.resp
 	if o.done {
 		sl.d.ResponseBody = rs.size()
@@ -325,6 +328,7 @@ func (p *parser) adopt(h *head, complete bool) {
 			rs.boundary()
 			return
 		}
+		rs.want = sl.d.WantsResponse()
 	}
 	rs.slot = sl
 }
@@ -417,6 +421,7 @@ func (p *parser) unmatched(h *head, s *protocol.Segment) {
 		n: o.n + 1, head: s.Time, certain: p.certain || o.certain,
 		status: h.status, coding: h.coding, length: h.length, cut: h.cut,
 	}
+	p.tellOrphan()
 	p.owed--
 	p.certain = false
 	st := &p.resp

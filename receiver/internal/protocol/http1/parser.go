@@ -148,6 +148,8 @@ type parser struct {
 
 	// lines is the head that is acted on, while it is, if it tells an application.
 	lines []byte
+	// early is what the orphan's head tells of an application; nil if none ever did.
+	early *httpconv.Detail
 
 	// upgrade is how the connection goes on, after ErrUpgraded.
 	upgrade *protocol.Upgrade

@@ -76,6 +76,8 @@ type progress struct {
 	requestBody, responseBody int64  // -1: not known
 	// wants is how many of the next bytes of the bodies are wanted.
 	wants struct{ request, response int }
+	// early is what a response told that came before its request.
+	early *httpconv.Detail
 	web   webBody
 }
 

@@ -180,6 +180,9 @@ func (p *parser) request(c *call, id uint32, h *header, from *stream.Origin, end
 	for i := range h.telling {
 		d.RequestField(h.telling[i].field, h.telling[i].value)
 	}
+	if c.early != nil {
+		d.AdoptResponse(c.early)
+	}
 	c.rpc.Reset()
 	c.timeout = parseTimeout(h.grpcTimeout)
 	c.timeless = h.grpcTimeout == nil && h.unknown > 0
@@ -276,6 +279,11 @@ func (p *parser) response(c *call, id uint32, h *header, end bool) {
 		}
 		if c.requested {
 			c.tell(h)
+		} else if len(h.telling) > 0 {
+			c.early = &httpconv.Detail{Settings: p.options.Settings, Strings: p.host.Strings}
+			for i := range h.telling {
+				c.early.ResponseField(h.telling[i].field, h.telling[i].value)
+			}
 		}
 		if h.contentType == nil && h.unknown > 0 && c.class == classUnknown {
 			c.opaque = true
