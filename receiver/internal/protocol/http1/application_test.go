@@ -93,17 +93,14 @@ func TestApplications(t *testing.T) {
 				var want []string
 				for range 2 { // what repeats is recognised, too
 					for _, c := range told {
-						for d, b := range map[protocol.Direction]string{dir: c.request} {
-							for len(b) > 0 {
-								n := min(size, len(b))
-								pass(d, b[:n])
-								b = b[n:]
+						for _, part := range []step{{">", c.request}, {"<", c.response}} {
+							to := dir
+							if part.arrow == "<" {
+								to = dir.Other()
 							}
-						}
-						for b := c.response; len(b) > 0; {
-							n := min(size, len(b))
-							pass(dir.Other(), b[:n])
-							b = b[n:]
+							for b := part.bytes; len(b) > 0; b = b[min(size, len(b)):] {
+								pass(to, b[:min(size, len(b))])
+							}
 						}
 						want = append(want, c.want)
 					}
