@@ -24,10 +24,6 @@ func tells(l []byte) bool {
 	return false
 }
 
-// wantsType reports whether the exchange that is answered next wants to know of what type
-// the answer is.
-func (p *parser) wantsType() bool { return p.size > 0 && p.queue[p.front].d.WantsType() }
-
 // tellRequest gives a Detail the headers of the request at hand that tell an
 // application.
 func (p *parser) tellRequest(d *httpconv.Detail) {
@@ -37,6 +33,7 @@ func (p *parser) tellRequest(d *httpconv.Detail) {
 // tellResponse does so with the headers of the response at hand.
 func (p *parser) tellResponse(d *httpconv.Detail) {
 	p.fields(func(f httpconv.Field, v []byte) { d.ResponseField(f, v) })
+	p.typed = p.typed && p.size > 1
 }
 
 // fields passes on those of the head at hand that are known to httpconv.
@@ -88,6 +85,7 @@ func (p *parser) take(st *stream, b []byte) {
 		st.want = 0
 	case st == &p.req:
 		st.want = sl.d.TakeRequest(b)
+		p.typed = p.typed || sl.d.WantsType()
 	default:
 		st.want = sl.d.TakeResponse(b)
 	}

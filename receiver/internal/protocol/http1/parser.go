@@ -148,6 +148,8 @@ type parser struct {
 
 	// lines is the head that is acted on, while it is, if it tells an application.
 	lines []byte
+	// typed: there are exchanges in flight of which the response's type is wanted.
+	typed bool
 	// early is what the orphan's head tells of an application; nil if none ever did.
 	early *httpconv.Detail
 
@@ -434,7 +436,6 @@ func (p *parser) check(st *stream, s *protocol.Segment) {
 // cut). It returns the head's length, 0 if it is incomplete, -1 if invalid.
 func (p *parser) parse(st *stream, b []byte, cut bool, s *protocol.Segment) int {
 	var h head
-	lines := b
 	length := st.repeat.parse(&h, st == &p.req, b, cut)
 	if length <= 0 {
 		return length
@@ -446,10 +447,9 @@ func (p *parser) parse(st *stream, b []byte, cut bool, s *protocol.Segment) int 
 		if h.parseAny(st == &p.req, unfolded, cut) <= 0 {
 			return -1
 		}
-		lines = unfolded
-	}
-	if h.telling || st == &p.resp && p.wantsType() {
-		p.lines = lines[:length]
+		p.lines = unfolded
+	} else if h.telling || p.typed {
+		p.lines = b[:length]
 	}
 	if st.lost {
 		st.lost = false
