@@ -153,8 +153,8 @@ type HTTP struct {
 	// come from the Host header, so a client can make as many series as it
 	// likes, up to `limits.max_series_per_metric`.
 	ServerAddressOnServerMetrics bool `mapstructure:"server_address_on_server_metrics"`
-	// What is recognised beyond HTTP, so that spans say more: `elasticsearch`
-	// (and OpenSearch), `s3`, `graphql`. Metrics stay HTTP's.
+	// What is recognised on HTTP, so that spans say more: `elasticsearch` (and
+	// OpenSearch), `s3`, `graphql`. Metrics stay those of HTTP.
 	Recognize []Application `mapstructure:"recognize"`
 }
 
