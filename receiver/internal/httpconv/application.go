@@ -238,13 +238,19 @@ func (d *Detail) wantsResponse() int {
 }
 
 // answerBegins are the first letters of what answersLikeElasticsearch looks for.
-var answerBegins = []byte("_tedc")
+var answerBegins = [256]bool{'_': true, 't': true, 'e': true, 'd': true, 'c': true}
+
+// MayAnswer judges by the first bytes of a response's body whether it is worth asking
+// WantsResponse.
+func MayAnswer(b []byte) bool {
+	return b[0] == '{' && (len(b) < 3 || b[1] != '"' || answerBegins[b[2]])
+}
 
 // TakeResponse takes the next bytes of the response's body and returns how many more
 // are wanted.
 func (d *Detail) TakeResponse(b []byte) int {
 	if !d.evident || len(d.app.response) == 0 {
-		if b[0] != '{' || len(b) > 2 && b[1] == '"' && bytes.IndexByte(answerBegins, b[2]) < 0 {
+		if !MayAnswer(b) {
 			return 0
 		}
 	}

@@ -78,8 +78,21 @@ func (p *parser) tellOrphan() {
 	}
 }
 
+// undecided is a stream's want when a body begins of which it depends on the first bytes
+// whether more are wanted.
+const undecided = 1 << 30
+
 // take gives the beginning of a body to who wants it.
 func (p *parser) take(st *stream, b []byte) {
+	if st.want == undecided {
+		st.want = 0
+		if httpconv.MayAnswer(b) && st.slot != nil {
+			st.want = st.slot.d.WantsResponse()
+		}
+		if st.want == 0 {
+			return
+		}
+	}
 	switch sl := st.slot; {
 	case sl == nil:
 		st.want = 0

@@ -328,7 +328,7 @@ func (p *parser) adopt(h *head, complete bool) {
 			rs.boundary()
 			return
 		}
-		rs.want = sl.d.WantsResponse()
+		rs.want = undecided
 	}
 	rs.slot = sl
 }
@@ -390,7 +390,7 @@ func (p *parser) respond(h *head, s *protocol.Segment) {
 		st.boundary()
 		return
 	}
-	st.want = sl.d.WantsResponse()
+	st.want = undecided
 	if st.state == stateEvidence {
 		if !h.cut {
 			p.host.Stats.Invalid++
