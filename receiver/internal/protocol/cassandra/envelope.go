@@ -216,6 +216,7 @@ func (p *parser) unpackEnvelope(d *side, s *protocol.Segment, request bool) bool
 func (p *parser) pass(d *side, s *protocol.Segment, b []byte, n int, request bool) {
 	in := &d.in
 	if in.skip {
+		p.missed(d)
 		return
 	}
 	g := *s

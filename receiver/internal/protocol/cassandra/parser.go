@@ -59,7 +59,8 @@ type side struct {
 }
 
 // early is a response that came before its request: a send is reported when the call
-// returns, and by then another thread may have read the response.
+// returns, and by then another thread may have read the response; and of a request of
+// which the end was lost, that shows with the next segment only.
 type early struct {
 	h        header
 	time     uint64
@@ -153,8 +154,11 @@ func (p *parser) Segment(s *protocol.Segment) error {
 		}
 	}
 	if d.lost {
-		if !p.synchronize(d, s, request) {
-			return p.err
+		if found := p.synchronize(d, s, request); !found || s.Lost > 0 {
+			p.missed(d)
+			if !found {
+				return p.err
+			}
 		}
 		anew := *s
 		anew.Lost = 0
@@ -279,6 +283,12 @@ func (p *parser) lose(d *side) {
 		d.lost = true
 		d.Clear()
 	}
+	p.missed(d)
+}
+
+// missed notes that something passed in a direction and was not understood. What is in
+// flight may have been answered, and its stream id be used again.
+func (p *parser) missed(d *side) {
 	if d == &p.req {
 		p.unseen = true
 		return

@@ -395,16 +395,16 @@ func TestModelLosses(t *testing.T) {
 					continue // cut
 				}
 				w, ok := want[name]
-				require.True(t, ok, "seed %d: %s", seed, line(e))
+				require.True(t, ok, "%s, seed %d: %s", variant, seed, line(e))
 				delete(want, name)
 				reported[variant]++
 				status, failed := e.Attributes["db.response.status_code"]
 				n, counted := e.Attributes["db.response.returned_rows"]
 				switch {
 				case failed:
-					require.Equal(t, w, status, "seed %d: %s", seed, line(e))
+					require.Equal(t, w, status, "%s, seed %d: %s", variant, seed, line(e))
 				case counted:
-					require.Equal(t, w, fmt.Sprint("rows ", n), "seed %d: %s", seed, line(e))
+					require.Equal(t, w, fmt.Sprint("rows ", n), "%s, seed %d: %s", variant, seed, line(e))
 				}
 			}
 		}

@@ -5,7 +5,6 @@ package cassandra
 import (
 	"strconv"
 
-	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
 )
 
@@ -18,9 +17,7 @@ func (p *parser) response(h *header, body []byte, short bool, s *protocol.Segmen
 	sl := p.flight[h.stream]
 	if sl == nil {
 		p.host.Stats.Unmatched++
-		if p.role == exchange.RoleClient {
-			p.keep(h, body, short, s)
-		}
+		p.keep(h, body, short, s)
 		return true
 	}
 	if !p.outcome(sl, h, body, short) {
