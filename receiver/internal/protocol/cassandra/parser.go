@@ -30,8 +30,8 @@ const (
 	maxFailures = 4
 	// maxEarly bounds the responses that are kept because they came before their
 	// requests, maxEarlyBytes what is kept of each.
-	maxEarly      = 32
-	maxEarlyBytes = 2 << 10
+	maxEarly      = 256
+	maxEarlyBytes = 1 << 10
 )
 
 // slot is one request in flight.

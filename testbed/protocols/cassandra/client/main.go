@@ -47,8 +47,8 @@ func check(err error) {
 	}
 }
 
-// work does one operation. The id is in the text: a name, or a column's alias. What is
-// executed was prepared before, by the driver: that is an operation of its own.
+// work does one operation. The id is in the text: a name, or a column's alias. The driver
+// prepares whatever is no change of the schema, and executes that: two operations.
 func work(s *gocql.Session, what, id string, k int) {
 	r := record{ID: id, Rows: -1, Start: time.Now().UnixNano()}
 	done := func() {
@@ -85,13 +85,13 @@ func work(s *gocql.Session, what, id string, k int) {
 	case 0:
 		r.Summary = "SELECT shop.items"
 		rows(s.Query(fmt.Sprintf("SELECT k AS %s, v FROM shop.items LIMIT %d", id, 1+k%20)))
+		put(record{ID: id, Summary: "PREPARE SELECT shop.items", Rows: -1, Start: r.Start, End: r.End})
 	case 1:
-		// Prepared, then executed: the same text twice.
 		r.Summary = "SELECT shop.items"
 		rows(s.Query("SELECT v AS "+id+" FROM shop.items WHERE k = ?", "key 3"))
 		put(record{ID: id, Summary: "PREPARE SELECT shop.items", Rows: -1, Start: r.Start, End: r.End})
 	case 2:
-		r.Summary = "SELECT shop." + id
+		r.Summary = "PREPARE SELECT shop." + id
 		failed(s.Query("SELECT k FROM shop." + id).Exec())
 	case 3:
 		r.Summary, r.Batch = "BATCH INSERT shop.items", 3
