@@ -123,6 +123,11 @@ func main() {
 	cluster.ProtoVersion, cluster.NumConns = *version, 1
 	cluster.Timeout, cluster.ConnectTimeout = 20*time.Second, 20*time.Second
 	cluster.Consistency = gocql.One
+	if *c > 16 {
+		// Requests that were gathered leave in one call with a buffer for each; of a
+		// call 64 are looked at.
+		cluster.WriteCoalesceWaitTime = 0
+	}
 	if *compress {
 		cluster.Compressor = &lz4.LZ4Compressor{}
 	}
