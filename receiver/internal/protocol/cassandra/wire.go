@@ -188,7 +188,7 @@ func (r *reader) values(n int, names bool) {
 	}
 }
 
-// payload passes over what can stand before a message (chapter 4).
+// prologue passes over what can stand before a message (chapter 4).
 func (r *reader) prologue(h *header) {
 	if h.version&response != 0 {
 		if h.flags&flagTracing != 0 {
