@@ -37,6 +37,10 @@ func TestGroundTruth(t *testing.T) {
 		return databases.Start(t, "go, "+name, append([]string{filepath.Join(build, "client"), "-address", "127.0.0.1:" + port}, options...)...)
 	}
 	golang(t, "setup", "-case", "setup").Wait()
+	if *recordTo != "" {
+		record(t, build, port)
+		return
+	}
 	for i, hooks := range protocols.Backends {
 		t.Run(hooks, func(t *testing.T) {
 			python := func(name string, options ...string) *databases.Client {

@@ -134,6 +134,9 @@ exchange([0xC0, 0], 2)
 s.sendall(bytes([0xE0, 0]))
 PY
 fi
+if wanted cassandra; then
+  (cd ../cassandra && go test -count=1 -run TestGroundTruth -record "$OLDPWD/testdata/cassandra.tcp" .)
+fi
 if wanted tls; then
   openssl req -x509 -newkey rsa:2048 -nodes -keyout "$work/key" -out "$work/cert" -days 30 -subj /CN=x 2>/dev/null
   background openssl s_server -accept 20809 -key "$work/key" -cert "$work/cert" -www
