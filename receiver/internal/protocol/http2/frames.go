@@ -430,7 +430,7 @@ func (p *parser) reset(f *frame, code uint32, request bool) {
 		}
 		slack := uint64(0)
 		if request {
-			slack = timeoutSlack
+			slack = timeoutSlack + c.timeout/timeoutRounding
 		}
 		if code == codeCancel && c.timeout > 0 && p.time-min(c.x.Start, p.time)+slack >= c.timeout {
 			c.code = rpcconv.DeadlineExceeded
@@ -441,8 +441,12 @@ func (p *parser) reset(f *frame, code uint32, request bool) {
 
 // timeoutSlack is how much earlier than its timeout a call may seem to end that its
 // client has cancelled because of it: its clock starts before the request is seen, and
-// grpc-timeout may be rounded up. ns.
-const timeoutSlack = 2e6
+// grpc-timeout may be rounded up: gRPC's C core sends two to three digits, so by a
+// hundredth at most. ns.
+const (
+	timeoutSlack    = 2e6
+	timeoutRounding = 100
+)
 
 // goAway acts on GOAWAY: streams of the other side above last were not processed and
 // will not be (RFC 9113 section 6.8).

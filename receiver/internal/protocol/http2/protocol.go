@@ -61,5 +61,8 @@ func (h *http2) New(host protocol.Host, req protocol.Direction) protocol.Parser 
 func (*http2) Beginnings() []protocol.Beginning {
 	return []protocol.Beginning{
 		{Bytes: "PRI * HTTP/2.0\r\n"}, // RFC 9113 section 3.4
+		// SETTINGS of at most 255 bytes: a server may speak first, and what it sends
+		// next may be megabytes.
+		{Bytes: "\x00\x00?\x04\x00\x00\x00\x00\x00", Mask: "\x01\x01\x00\x01\x01\x01\x01\x01\x01"},
 	}
 }
