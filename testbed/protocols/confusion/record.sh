@@ -150,3 +150,20 @@ if wanted ssh; then
   listening 20810
   through noise-ssh.tcp 20810 bash -c 'ssh -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -p PORT nobody@127.0.0.1 true || true'
 fi
+if wanted http2; then
+  mkdir -p "$work/h2"
+  printf 'hello\n%.0s' {1..100} >"$work/h2/index.html"
+  background nghttpd --no-tls -a 127.0.0.1 -d "$work/h2" 20811
+  listening 20811
+  through http2.tcp 20811 h2load -n 20 -c 1 -m 4 http://127.0.0.1:PORT/index.html http://127.0.0.1:PORT/none
+fi
+if wanted grpc; then
+  ../http2/install.sh
+  truth=$(cd ../.. && pwd)/_build/http2/truth
+  mkfifo "$work/grpc-input"
+  "$truth" grpc-server <"$work/grpc-input" >"$work/grpc" 2>"$work/log" & started+=($!)
+  exec 9>"$work/grpc-input"
+  until [[ -s "$work/grpc" ]]; do sleep 0.1; done
+  through grpc.tcp "$(head -1 "$work/grpc" | cut -d' ' -f2)" "$truth" grpc-client -target 127.0.0.1:PORT -name recorded -streams 4 -count 4 -kinds unary,coded,serverstream,bidi
+  exec 9>&-
+fi
