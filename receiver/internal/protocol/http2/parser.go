@@ -104,7 +104,7 @@ func newParser(host protocol.Host, o Options, req protocol.Direction) *parser {
 // Window implements protocol.Parser: header sections can be anywhere, and each is
 // needed to understand those behind it.
 func (p *parser) Window() protocol.Window {
-	return protocol.Window{Sent: 64 << 10, Received: 64 << 10, After: 1<<16 - 1}
+	return protocol.Window{Sent: 64 << 10, Received: 64 << 10, After: protocol.EverySegment}
 }
 
 // Segment implements protocol.Parser.

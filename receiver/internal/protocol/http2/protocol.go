@@ -45,7 +45,7 @@ func (*http2) Describe() protocol.Description {
 		Client: "`CLIENT` per request or call",
 		Evidence: "the connection preface; on older connections frames that follow each other, with a header section among " +
 			"them that can be decoded",
-		Capture: "everything, up to 64 KiB of each call: header sections can be anywhere",
+		Capture: "everything, up to `limits.max_payload` of each call: header sections can be anywhere",
 	}
 }
 
