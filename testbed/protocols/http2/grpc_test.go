@@ -84,9 +84,9 @@ func TestGroundTruthGRPC(t *testing.T) {
 			{"Python to grpc-go, special", python, truth, "grpc", "longheader,slow,cancelled", 2, 10, ends{}},
 			{"grpc-go to Python, special", truth, python, "grpc", "longheader,slow,cancelled", 2, 10, ends{}},
 		}},
-		// The C core moves up to some 200 KiB with one call, of which 64 KiB are copied; the
-		// trailers of a response of 1 MB are behind those more often than not. grpc-go moves
-		// 32 KiB.
+		// The C core moves up to a megabyte with one call, of which limits.max_payload is
+		// copied; the trailers of a response of 1 MB are behind that more often than not.
+		// grpc-go moves 32 KiB.
 		"sock, large calls": {"sock", large, []pairOf{
 			{"Python to grpc-go, large calls", python, truth, "grpc", "big", 1, 10, ends{client: true}},
 			{"grpc-go to Python, large calls", truth, python, "grpc", "big", 1, 10, ends{server: true}},

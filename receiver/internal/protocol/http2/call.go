@@ -104,9 +104,11 @@ func (p *parser) search(id uint32) (int, bool) {
 // open makes the call of a stream that has none; nil if there are too many.
 func (p *parser) open(id uint32) *call {
 	if len(p.calls) >= maxCalls {
-		p.host.Stats.Unmatched++
 		p.strays = true
-		return nil
+		if !p.makeRoom() {
+			p.host.Stats.Unmatched++
+			return nil
+		}
 	}
 	var c *call
 	if n := len(p.free); n > 0 {
@@ -125,6 +127,19 @@ func (p *parser) open(id uint32) *call {
 	copy(p.calls[i+1:], p.calls[i:])
 	p.calls[i] = c
 	return c
+}
+
+// makeRoom gives up the oldest call that may have ended in bytes that were not seen, and
+// reports whether there was one. Each such end would take up room as long as the
+// connection lasts.
+func (p *parser) makeRoom() bool {
+	for _, c := range p.calls {
+		if c.doubtful {
+			p.abandon(c)
+			return true
+		}
+	}
+	return false
 }
 
 // drop takes a call out of the table.

@@ -537,3 +537,46 @@ func TestMismatch(t *testing.T) {
 	require.ErrorIs(t, h.err, protocol.ErrMismatch)
 	h.check(t)
 }
+
+// Responses that end in bytes that nobody saw do not fill the table for good.
+func TestEndsInHoles(t *testing.T) {
+	h := begun(exchange.RoleServer)
+	for i := range uint32(2 * maxCalls) {
+		id := 2*i + 1
+		h.client.headers(id, true, get("/lost")...)
+		h.server.headers(id, false, ":status", "200")
+		h.flush()
+		unseen := h.server.data(id, true, "x").take()
+		h.segment(protocol.Segment{Dir: h.req.Other(), Len: len(unseen)})
+	}
+	h.client.headers(4*maxCalls+1, true, get("/seen")...)
+	h.server.headers(4*maxCalls+1, true, ":status", "404")
+	h.flush()
+	require.Equal(t, []string{"http GET /seen 404 0/0"}, h.brief(t))
+	require.Equal(t, 2*maxCalls, h.abandoned)
+}
+
+// A client's CANCEL is put down to the deadline if the timeout was over, as nearly as can
+// be told: it may have been rounded up by a hundredth.
+func TestDeadlines(t *testing.T) {
+	for _, c := range []struct {
+		timeout string
+		passed  uint64 // ms
+		want    string
+	}{
+		{"10m", 8, "DEADLINE_EXCEEDED"},
+		{"10m", 7, "CANCELLED"},
+		{"1H", 3599_000, "DEADLINE_EXCEEDED"},
+		{"1H", 3500_000, "CANCELLED"},
+		{"10S", 9_900, "DEADLINE_EXCEEDED"},
+		{"10S", 9_800, "CANCELLED"},
+	} {
+		h := begun(exchange.RoleClient)
+		h.client.headers(1, true, call1("/a.B/C", "grpc-timeout", c.timeout)...)
+		h.flush()
+		h.now += c.passed * 1e6
+		h.client.reset(1, xhttp2.ErrCodeCancel)
+		h.flush()
+		require.Equal(t, []string{"grpc POST /a.B/C " + c.want}, h.brief(t), "%+v", c)
+	}
+}
