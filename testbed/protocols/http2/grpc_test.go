@@ -47,7 +47,7 @@ type ends struct{ client, server bool }
 
 // warm: clients of large messages make a small call first.
 func (p *pairOf) warm() string {
-	return map[bool]string{true: "-warm", false: "-streams=" + strconv.Itoa(p.streams)}[p.mode == "grpc" && strings.Contains(p.kinds, "longheader")]
+	return map[bool]string{true: "-warm", false: "-streams=" + strconv.Itoa(p.streams)}[p.mode == "grpc" && (strings.Contains(p.kinds, "longheader") || strings.Contains(p.kinds, "big"))]
 }
 
 // run makes the calls of a pair on a server that runs, and says what is to be expected.
