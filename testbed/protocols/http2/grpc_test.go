@@ -62,16 +62,14 @@ func (p *pairOf) run(t *testing.T, s *program, n int) *expectation {
 func TestGroundTruthGRPC(t *testing.T) {
 	protocols.Requirements(t)
 	install(t)
-	// What is special moves megabytes, for which the default ring buffer is small on two
-	// CPUs that the load keeps busy.
-	const large = "limits: {ring_buffer_size: 134217728, max_series_per_metric: 20000}\n"
-	// Every call has a method of its own.
-	const many = "limits: {max_series_per_metric: 20000}\n"
+	// For bursts, the default ring buffer is small on two CPUs that others keep busy. Every
+	// call has a method of its own.
+	const more = "limits: {ring_buffer_size: 134217728, max_series_per_metric: 20000}\n"
 	for name, g := range map[string]struct {
-		backend, more string
-		pairs         []pairOf
+		backend string
+		pairs   []pairOf
 	}{
-		"sock": {"sock", many, []pairOf{
+		"sock": {"sock", []pairOf{
 			{"grpc-go, 1 stream", truth, truth, "grpc", ordinary, 1, 60, ends{}},
 			{"grpc-go, 2 streams", truth, truth, "grpc", ordinary, 2, 60, ends{}},
 			{"grpc-go, 16 streams", truth, truth, "grpc", ordinary, 16, 200, ends{}},
@@ -79,7 +77,7 @@ func TestGroundTruthGRPC(t *testing.T) {
 			{"Python to grpc-go, 16 streams", python, truth, "grpc", ordinary, 16, 60, ends{}},
 			{"grpc-go to Python, 16 streams", truth, python, "grpc", ordinary, 16, 60, ends{}},
 		}},
-		"sock, special": {"sock", large, []pairOf{
+		"sock, special": {"sock", []pairOf{
 			{"grpc-go, special", truth, truth, "grpc", special, 4, 20, ends{}},
 			{"Python to grpc-go, special", python, truth, "grpc", "longheader,slow,cancelled", 2, 10, ends{}},
 			{"grpc-go to Python, special", truth, python, "grpc", "longheader,slow,cancelled", 2, 10, ends{}},
@@ -87,17 +85,17 @@ func TestGroundTruthGRPC(t *testing.T) {
 		// The C core moves up to a megabyte with one call, of which limits.max_payload is
 		// copied; the trailers of a response of 1 MB are behind that more often than not.
 		// grpc-go moves 32 KiB.
-		"sock, large calls": {"sock", large, []pairOf{
+		"sock, large calls": {"sock", []pairOf{
 			{"Python to grpc-go, large calls", python, truth, "grpc", "big", 1, 10, ends{client: true}},
 			{"grpc-go to Python, large calls", truth, python, "grpc", "big", 1, 10, ends{server: true}},
 		}},
-		"sys_exit": {"sys_exit", many, []pairOf{
+		"sys_exit": {"sys_exit", []pairOf{
 			{"grpc-go, 16 streams", truth, truth, "grpc", ordinary, 16, 60, ends{}},
 			{"grpc-go, long headers", truth, truth, "grpc", "longheader,cancelled", 4, 10, ends{}},
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := protocols.Observe(t, g.backend, discovery(t), g.more)
+			w := protocols.Observe(t, g.backend, discovery(t), more)
 			pairs := g.pairs
 			servers, limited := map[bool]*program{}, map[bool]bool{}
 			var all []*expectation
