@@ -111,7 +111,7 @@ func amqp(address string) {
 				go func() {
 					least := time.Duration(i%3) * time.Millisecond
 					time.Sleep(least)
-					r := record{Case: fmt.Sprintf("deliver %d", width), Name: fmt.Sprintf("deliver ex:%s:%s", m.RoutingKey, queue), Least: int64(least),
+					r := record{Case: fmt.Sprintf("deliver %d", width), Name: fmt.Sprintf("deliver ex:%s:%s", m.RoutingKey, queue), Least: int64(least), OneWay: true,
 						Attributes: map[string]string{"messaging.rabbitmq.message.delivery_tag": fmt.Sprint(m.DeliveryTag), "messaging.operation.type": "process"}}
 					if i%5 == 0 {
 						r.Error = "nack"
