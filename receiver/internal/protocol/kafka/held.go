@@ -82,7 +82,8 @@ func (p *parser) let(n int) {
 func (p *parser) destination(o *operation) {
 	if o.hasID && o.topic == "" {
 		if o.topic = p.shared.tables.topic(o.id); o.topic == "" {
-			o.d.Extra = append(o.d.Extra, messagingconv.Attribute{Key: attrTopicID, Text: o.id.String()})
+			p.scratch = o.id.appendTo(p.scratch[:0])
+			o.d.Extra = append(o.d.Extra, messagingconv.Attribute{Key: attrTopicID, Text: p.host.Strings.String(p.scratch)})
 		}
 	}
 	o.d.Destination = o.topic
