@@ -77,9 +77,6 @@ type Detail struct {
 	// Lag is how many messages the consumer is behind on the partition, -1 if not
 	// known.
 	Lag int64
-	// Kind is the span's kind where it is not the one that Type and role make it, as of
-	// a request that waits for its reply.
-	Kind ptrace.SpanKind
 	// Contexts are those that messages carried; spans link to them.
 	Contexts []exchange.Link
 	// Extra are further attributes of the span.
@@ -104,7 +101,6 @@ func (d *Detail) Reset() {
 	d.Messages, d.Batch, d.Body, d.Lag = -1, false, -1, -1
 	d.Error = ""
 	d.Empty = false
-	d.Kind = ptrace.SpanKindUnspecified
 	d.Contexts = d.Contexts[:0]
 	d.Extra = d.Extra[:0]
 }
@@ -141,19 +137,16 @@ func (d *Detail) SpanName(*exchange.Exchange) string {
 	return d.Strings.String(d.scratch)
 }
 
-// SpanKind implements exchange.Detail. What clients send is PRODUCER where the message
-// carries the context of it, which we do not write: so it is CLIENT, but for messages
-// that are processed as they come.
+// SpanKind implements exchange.Detail, after "Span kind" of messaging-spans.md. A send is
+// PRODUCER if messages carry its context as that of their creation. We do not write into
+// messages, and a context that the application wrote is of a span of its own: so ours are
+// CLIENT.
 func (d *Detail) SpanKind(x *exchange.Exchange) ptrace.SpanKind {
 	switch {
 	case x.Role != exchange.RoleClient:
 		return ptrace.SpanKindServer
-	case d.Kind != ptrace.SpanKindUnspecified:
-		return d.Kind
 	case d.Type == Process:
 		return ptrace.SpanKindConsumer
-	case d.Type == Send:
-		return ptrace.SpanKindProducer
 	}
 	return ptrace.SpanKindClient
 }

@@ -39,14 +39,32 @@ func TestNames(t *testing.T) {
 		Receive.String():           semconv.MessagingOperationTypeReceive.Value.AsString(),
 		Process.String():           semconv.MessagingOperationTypeProcess.Value.AsString(),
 		Settle.String():            semconv.MessagingOperationTypeSettle.Value.AsString(),
-		Protocol.Client[0].Name:    conv.ClientOperationDuration{}.Name(),
-		Protocol.Client[0].Unit:    conv.ClientOperationDuration{}.Unit(),
-		Protocol.Client[1].Name:    conv.ClientSentMessages{}.Name(),
-		Protocol.Client[1].Unit:    conv.ClientSentMessages{}.Unit(),
-		Protocol.Client[2].Name:    conv.ClientConsumedMessages{}.Name(),
+		exchange.AttrServerPort:    string(semconv.ServerPortKey),
 		exchange.AttrServerAddress: string(semconv.ServerAddressKey),
 	} {
 		require.Equal(t, theirs, ours)
+	}
+}
+
+// instrument is what the generated instruments have in common.
+type instrument interface {
+	Name() string
+	Unit() string
+	Description() string
+}
+
+func TestInstruments(t *testing.T) {
+	t.Parallel()
+	for i, want := range map[int]instrument{
+		0: conv.ClientOperationDuration{}, 1: conv.ClientSentMessages{}, 2: conv.ClientConsumedMessages{}, 4: conv.ProcessDuration{},
+	} {
+		got := Protocol.Client[i]
+		require.Equal(t, want.Name(), got.Name)
+		require.Equal(t, want.Unit(), got.Unit)
+		require.Equal(t, want.Description(), got.Description)
+	}
+	for _, ours := range []exchange.Instrument{Protocol.Server[0], Protocol.Client[3]} {
+		require.Regexp(t, `^ebpf\.messaging\.`, ours.Name)
 	}
 }
 
@@ -62,7 +80,7 @@ func TestSpans(t *testing.T) {
 	require.Equal(t, "kafka", d.SpanName(x))
 	d.Operation, d.Type, d.Destination = "send", Send, "orders"
 	require.Equal(t, "send orders", d.SpanName(x))
-	require.Equal(t, ptrace.SpanKindProducer, d.SpanKind(x))
+	require.Equal(t, ptrace.SpanKindClient, d.SpanKind(x))
 	require.Equal(t, ptrace.StatusCodeUnset, d.SpanStatus(x))
 	d.Error = "MESSAGE_TOO_LARGE"
 	require.Equal(t, ptrace.StatusCodeError, d.SpanStatus(x))
@@ -70,6 +88,18 @@ func TestSpans(t *testing.T) {
 	require.Equal(t, "send (temporary)", d.SpanName(x))
 	x.Role = exchange.RoleServer
 	require.Equal(t, ptrace.SpanKindServer, d.SpanKind(x))
+
+	// The context is that of a span of the application's.
+	x, d = client()
+	d.Operation, d.Type, d.Contexts = "send", Send, append(d.Contexts, exchange.Link{SpanID: pcommon.SpanID{1}})
+	require.Equal(t, ptrace.SpanKindClient, d.SpanKind(x))
+	for kind, want := range map[OperationType]ptrace.SpanKind{
+		None: ptrace.SpanKindClient, Create: ptrace.SpanKindClient, Receive: ptrace.SpanKindClient,
+		Process: ptrace.SpanKindConsumer, Settle: ptrace.SpanKindClient,
+	} {
+		d.Type = kind
+		require.Equal(t, want, d.SpanKind(x), kind)
+	}
 
 	x, d = client()
 	d.Operation, d.Type, d.Batch, d.Messages = "poll", Receive, true, 3
@@ -118,24 +148,4 @@ func TestMeasure(t *testing.T) {
 	one := string(d.AppendMetricKey(x, nil))
 	d.Group = "g"
 	require.NotEqual(t, one, string(d.AppendMetricKey(x, nil)))
-}
-
-func TestParseTraceparent(t *testing.T) {
-	t.Parallel()
-	const good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-	l, ok := ParseTraceparent([]byte(good))
-	require.True(t, ok)
-	require.Equal(t, "4bf92f3577b34da6a3ce929d0e0e4736", l.TraceID.String())
-	require.Equal(t, "00f067aa0ba902b7", l.SpanID.String())
-	require.EqualValues(t, 1, l.Flags)
-	_, ok = ParseTraceparent([]byte("01" + good[2:] + "-more"))
-	require.True(t, ok, "a version to come")
-	for _, bad := range []string{
-		"", good[1:], good + "-x", "ff" + good[2:], "00-4BF92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-		"00-00000000000000000000000000000000-00f067aa0ba902b7-01", "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
-		"00_4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "00-4bf92f3577b34da6a3ce929d0e0e473g-00f067aa0ba902b7-01",
-	} {
-		_, ok := ParseTraceparent([]byte(bad))
-		require.False(t, ok, bad)
-	}
 }

@@ -87,6 +87,15 @@ func ParseTraceparent(v []byte, r *exchange.Remote) bool {
 	return ok
 }
 
+// ParseLink parses a traceparent that came with a message, as ParseTraceparent does.
+func ParseLink(v []byte) (l exchange.Link, ok bool) {
+	var r exchange.Remote
+	if !ParseTraceparent(v, &r) {
+		return l, false
+	}
+	return exchange.Link{TraceID: r.TraceID, SpanID: r.SpanID, Flags: r.Flags}, true
+}
+
 // AppendState appends the entries of one tracestate header to those of earlier ones
 // in b: as many whole ones as its capacity holds. It reports whether all did.
 func AppendState(b, v []byte) ([]byte, bool) {

@@ -25,3 +25,23 @@ func TestDecodeHex(t *testing.T) {
 		}
 	}
 }
+
+func TestParseLink(t *testing.T) {
+	t.Parallel()
+	const good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	l, ok := ParseLink([]byte(good))
+	require.True(t, ok)
+	require.Equal(t, "4bf92f3577b34da6a3ce929d0e0e4736", l.TraceID.String())
+	require.Equal(t, "00f067aa0ba902b7", l.SpanID.String())
+	require.EqualValues(t, 1, l.Flags)
+	_, ok = ParseLink([]byte("01" + good[2:] + "-more"))
+	require.True(t, ok, "a version to come")
+	for _, bad := range []string{
+		"", good[1:], good + "-x", "ff" + good[2:], "00-4BF92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+		"00-00000000000000000000000000000000-00f067aa0ba902b7-01", "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+		"00_4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "00-4bf92f3577b34da6a3ce929d0e0e473g-00f067aa0ba902b7-01",
+	} {
+		_, ok := ParseLink([]byte(bad))
+		require.False(t, ok, bad)
+	}
+}

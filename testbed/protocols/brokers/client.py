@@ -76,7 +76,7 @@ def amqp(address):
     for method, _, _ in channel.consume("py"):
         least = n % 3
         time.sleep(least / 1000)
-        more = {"least": least * 1_000_000}
+        more = {"least": least * 1_000_000, "one_way": True}
         if n % 7 == 0:
             channel.basic_nack(method.delivery_tag, requeue=False)
             more["error"] = "nack"

@@ -36,7 +36,7 @@ through() {
   proxy=$((proxy + 1))
   "$work/replay" record "testdata/$name" "127.0.0.1:$proxy" "127.0.0.1:$target" >"$work/proxy" &
   pid=$!
-  until [[ -s "$work/proxy" ]]; do sleep 0.05; done
+  until [[ -s "$work/proxy" ]]; do kill -0 "$pid"; sleep 0.05; done
   timeout 20 "${@//PORT/$proxy}" >"$work/client" 2>&1 || { cat "$work/client"; echo "$name: the client failed" >&2; }
   sleep 0.3
   kill "$pid" 2>/dev/null || true
@@ -136,6 +136,75 @@ PY
 fi
 if wanted cassandra; then
   (cd ../cassandra && go test -count=1 -run TestGroundTruth -record "$OLDPWD/testdata/cassandra.tcp" .)
+fi
+if wanted amqp; then
+  ../brokers/build.sh
+  install -d -o nobody "$work/rabbit"
+  node=(HOME="$work/rabbit" RABBITMQ_NODENAME=confusion@localhost RABBITMQ_NODE_IP_ADDRESS=127.0.0.1 RABBITMQ_NODE_PORT=20811
+    RABBITMQ_DIST_PORT=20812 ERL_EPMD_PORT=20813 RABBITMQ_MNESIA_BASE="$work/rabbit/mnesia" RABBITMQ_LOG_BASE="$work/rabbit/log"
+    RABBITMQ_PID_FILE="$work/rabbit/pid" RABBITMQ_ENABLED_PLUGINS_FILE="$work/rabbit/plugins" RABBITMQ_CONFIG_FILE="$work/rabbit/none")
+  background setpriv --reuid=nobody --regid=nogroup --clear-groups epmd -address 127.0.0.1 -port 20813
+  background setpriv --reuid=nobody --regid=nogroup --clear-groups env -C "$work/rabbit" "${node[@]}" /usr/lib/rabbitmq/bin/rabbitmq-server
+  listening 20811
+  started+=("$(cat "$work/rabbit/pid")")
+  through amqp.tcp 20811 "$(cd ../.. && pwd)/_build/brokers/python/bin/python" - PORT <<'PY'
+import sys
+import pika
+import pika.exceptions
+connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", int(sys.argv[1])))
+channel = connection.channel()
+channel.queue_declare("orders", auto_delete=True)
+channel.confirm_delivery()
+for i in range(5):
+    channel.basic_publish("", "orders", b"message %d" % i)
+for method, _, _ in channel.consume("orders", inactivity_timeout=5):
+    channel.basic_ack(method.delivery_tag)
+    if method.delivery_tag == 5:
+        break
+channel.cancel()
+try:
+    channel.queue_declare("none", passive=True)
+except pika.exceptions.ChannelClosedByBroker:
+    pass
+connection.close()
+PY
+fi
+if wanted kafka; then
+  ../kafka/build.sh
+  kafka=$(cd ../.. && pwd)/_build/kafka
+  # Clients go where the broker says it is: to the proxy.
+  printf '%s\n' process.roles=broker,controller node.id=1 controller.quorum.bootstrap.servers=127.0.0.1:20815 \
+    listeners=PLAINTEXT://127.0.0.1:20814,CONTROLLER://127.0.0.1:20815 "advertised.listeners=PLAINTEXT://127.0.0.1:$((proxy + 1))" \
+    controller.listener.names=CONTROLLER inter.broker.listener.name=PLAINTEXT listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT \
+    "log.dirs=$work/kafka" offsets.topic.replication.factor=1 offsets.topic.num.partitions=1 >"$work/kafka.properties"
+  java -cp "$kafka/jars/*" kafka.tools.StorageTool format --standalone -t XtW9IsdUR8GV7xyucLueLA -c "$work/kafka.properties" >"$work/log" 2>&1
+  background java -Xmx384m -XX:TieredStopAtLevel=1 -cp "$kafka/jars/*" kafka.Kafka "$work/kafka.properties"
+  listening 20814
+  through kafka.tcp 20814 "$kafka/python/bin/python3" ../kafka/client.py python produce 127.0.0.1:PORT orders 100 confusion
+fi
+if wanted fastcgi; then
+  mkdir "$work/php"
+  printf '[global]\nerror_log = %s/php/log\ndaemonize = no\n[one]\nuser = nobody\nlisten = 127.0.0.1:20816\npm = static\npm.max_children = 1\n' "$work" >"$work/php/conf"
+  printf '<?php if (isset($_GET["status"])) http_response_code((int) $_GET["status"]); echo str_repeat("a line\\n", 100);' >"$work/php/index.php"
+  background /usr/sbin/php-fpm8.2 -F -R -y "$work/php/conf"
+  listening 20816
+  cat >"$work/php/nginx" <<NGINX
+pid $work/php/pid; user root; worker_processes 1;
+events {}
+http {
+  access_log off; client_body_temp_path $work/php/body; proxy_temp_path $work/php/proxy; fastcgi_temp_path $work/php/fastcgi;
+  uwsgi_temp_path $work/php/uwsgi; scgi_temp_path $work/php/scgi;
+  upstream php { server 127.0.0.1:UPSTREAM; keepalive 1; }
+  server { listen 127.0.0.1:20817; location / {
+    include /etc/nginx/fastcgi_params; fastcgi_param SCRIPT_FILENAME $work/php/index.php; fastcgi_pass php; fastcgi_keep_conn on;
+  } }
+}
+NGINX
+  through fastcgi.tcp 20816 bash -c "sed s/UPSTREAM/PORT/ $work/php/nginx >$work/php/nginx.conf
+    nginx -e $work/php/error -c $work/php/nginx.conf
+    for path in one two?status=404 three?status=500; do curl -s -o /dev/null http://127.0.0.1:20817/\$path; done
+    curl -s -o /dev/null -d some=form http://127.0.0.1:20817/four
+    nginx -e $work/php/error -c $work/php/nginx.conf -s stop"
 fi
 if wanted tls; then
   openssl req -x509 -newkey rsa:2048 -nodes -keyout "$work/key" -out "$work/cert" -days 30 -subj /CN=x 2>/dev/null

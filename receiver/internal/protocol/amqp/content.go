@@ -40,8 +40,7 @@ func (p *parser) header(c *channel, dir protocol.Direction, b []byte) {
 	s.D.Body = int64(min(size, 1<<62))
 	if flags := a.short(); !a.bad {
 		props := parseProperties(flags, &a)
-		s.Traceparent(props.traceparent)
-		s.Tracestate(props.tracestate)
+		s.Context(props.traceparent, props.tracestate)
 		s.D.Message = p.Host.Strings.String(props.message)
 		if len(props.correlation) > 0 {
 			s.D.Extra = append(s.D.Extra, messagingconv.Attribute{Key: attrConversation, Text: p.Host.Strings.String(props.correlation)})
@@ -152,7 +151,6 @@ func (p *parser) deliver(c *channel, dir protocol.Direction, a *arguments) {
 	from, found := c.consumers[string(consumerTag)]
 	s := p.Acquire(dir)
 	s.D.Operation, s.D.Type, s.D.Messages = "deliver", messagingconv.Process, 1
-	s.D.Kind = kindConsumer
 	p.destination(s, name, key, from.queue)
 	s.D.Extra = append(s.D.Extra, messagingconv.Attribute{Key: attrDeliveryTag, Int: int64(tag)})
 	s.ID = tag

@@ -3,15 +3,10 @@
 package amqp
 
 import (
-	"go.opentelemetry.io/collector/pdata/ptrace"
-
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/messagingconv"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/broker"
 )
-
-// kindConsumer: deliveries are pushed.
-const kindConsumer = ptrace.SpanKindConsumer
 
 // method acts on a method frame.
 func (p *parser) method(number uint16, dir protocol.Direction, payload []byte) {

@@ -26,8 +26,8 @@ func (*amqp) Describe() protocol.Description {
 	return protocol.Description{
 		Title:  "AMQP 0-9-1 (RabbitMQ)",
 		Server: "`SERVER` per message published, delivered (until it is acknowledged) or got, and per method with a reply",
-		Client: "`PRODUCER` per message published (until it is confirmed, where confirms are on), " +
-			"`CONSUMER` per delivery (until it is acknowledged), `CLIENT` for `get`, `ack` of what was got, and methods with a reply",
+		Client: "`CLIENT` per message published (until it is confirmed, where confirms are on), or delivered where nothing is acknowledged, " +
+			"`get`, `ack` of what was got, and methods with a reply; `CONSUMER` per delivery until it is acknowledged",
 		Evidence: "the protocol header; on older connections a method's or heartbeat's whole frame",
 		Capture:  "everything of small messages; of large ones what is in front of the body",
 	}

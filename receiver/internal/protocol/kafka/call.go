@@ -222,21 +222,13 @@ func (o *operation) take(partition int32) {
 	o.first, o.last = -1, -1
 }
 
-// settle fills in what is known at the end of a call.
+// settle fills in what is known at the end of a call, but for the topic's name.
 func (p *parser) settle(c *call, o *operation) {
 	d := &o.d
 	p.name(c, o)
 	d.Group = c.group
-	switch {
-	case o.topics > 1:
+	if o.topics > 1 {
 		d.Extra = append(d.Extra, messagingconv.Attribute{Key: attrTopics, Int: int64(o.topics)})
-	case o.hasID:
-		if o.topic = p.shared.tables.topic(o.id); o.topic == "" {
-			d.Extra = append(d.Extra, messagingconv.Attribute{Key: attrTopicID, Text: o.id.String()})
-		}
-		d.Destination = o.topic
-	default:
-		d.Destination = o.topic
 	}
 	if o.partial {
 		o.partitions = 0
@@ -303,36 +295,25 @@ func (p *parser) count(c *call, o *operation) {
 
 // end reports a call's exchanges.
 func (p *parser) end(c *call, time uint64, failure exchange.Failure) {
-	for _, o := range c.operations {
-		p.settle(c, o)
-		x := &o.x
-		x.End = max(time, x.Start)
-		x.Failure = failure
-		queued := x.Measured.QueueTime
-		x.Measured = c.measured
-		x.Measured.QueueTime = queued
-		p.host.Sink.End(x)
+	for i, o := range c.operations {
+		p.report(c, o, time, failure)
+		c.operations[i] = nil
 	}
 	p.release(c)
 }
 
 // abandon takes a call's exchanges back.
 func (p *parser) abandon(c *call) {
-	for _, o := range c.operations {
+	for i, o := range c.operations {
 		p.host.Sink.Abandon(&o.x)
+		p.recycle(o)
+		c.operations[i] = nil
 	}
 	p.release(c)
 }
 
 // release keeps the memory of a call that has ended.
 func (p *parser) release(c *call) {
-	for i, o := range c.operations {
-		o.x.InFlight, o.x.Workload = nil, nil
-		if len(p.free) < maxFree {
-			p.free = append(p.free, o)
-		}
-		c.operations[i] = nil
-	}
 	p.operations -= len(c.operations)
 	c.operations = c.operations[:0]
 	c.current = nil

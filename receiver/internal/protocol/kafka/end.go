@@ -31,6 +31,7 @@ func (p *parser) Close(time uint64, cause exchange.Failure) {
 		return
 	}
 	p.closed = true
+	p.let(len(p.held.operations))
 	if p.err != nil || cause == exchange.FailureNone {
 		for c := p.calls.Front(); c != nil; c = p.calls.Front() {
 			p.abandon(c)

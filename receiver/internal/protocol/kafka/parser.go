@@ -54,6 +54,7 @@ type parser struct {
 	ends    [2]protocol.End
 
 	about   about
+	held    held
 	window  protocol.Window
 	traffic traffic
 }
@@ -121,6 +122,9 @@ func (p *parser) Segment(s *protocol.Segment) error {
 		p.responses.stream.Keep()
 	}
 	p.adapt()
+	if len(p.held.operations) > 0 {
+		p.unhold(s.Time)
+	}
 	if p.err != nil {
 		p.abandonAll()
 	}

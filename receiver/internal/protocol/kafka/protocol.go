@@ -35,8 +35,8 @@ func (*kafka) Describe() protocol.Description {
 		Title: "Apache Kafka, request versions up to 4.1",
 		Server: "`SERVER` per topic of a produce request and of a fetch that brought messages, and per other request; " +
 			"replicas fetch with `replicate`",
-		Client: "`PRODUCER` `send {topic}` per topic of a produce request, `CLIENT` `poll {topic}` per topic of a fetch that " +
-			"brought messages, `CLIENT` per other request. Fetches without messages are not reported",
+		Client: "`CLIENT` `send {topic}` per topic of a produce request, `poll {topic}` per topic of a fetch that " +
+			"brought messages, and per other request. Fetches without messages are not reported",
 		Evidence: "a request, and a response with its correlation id; on older connections a request by a named client",
 		Capture:  "heads of requests, responses and record batches; 64 KiB of a turn, less of large messages",
 	}

@@ -20,8 +20,8 @@ const (
 // topicID is a UUID.
 type topicID [16]byte
 
-// String is the id as Kafka's tools write it.
-func (id topicID) String() string { return base64.RawURLEncoding.EncodeToString(id[:]) }
+// appendTo appends the id as Kafka's tools write it.
+func (id *topicID) appendTo(b []byte) []byte { return base64.RawURLEncoding.AppendEncode(b, id[:]) }
 
 // member is a client of a process.
 type member struct {

@@ -6,7 +6,7 @@ import (
 	"encoding/binary"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
-	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/messagingconv"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/tracecontext"
 )
 
 // requestVisitor is a parser as it takes the values of requests, for p.requests.call.
@@ -110,7 +110,7 @@ func (o *operation) add(b batch) {
 // link adds the context of a message.
 func (o *operation) link(value []byte) bool {
 	d := &o.d
-	if l, ok := messagingconv.ParseTraceparent(value); ok {
+	if l, ok := tracecontext.ParseLink(value); ok {
 		for i := range d.Contexts {
 			if d.Contexts[i].SpanID == l.SpanID && d.Contexts[i].TraceID == l.TraceID {
 				return true

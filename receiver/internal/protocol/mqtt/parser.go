@@ -3,8 +3,6 @@
 package mqtt
 
 import (
-	"go.opentelemetry.io/collector/pdata/ptrace"
-
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/messagingconv"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
@@ -180,7 +178,11 @@ func (p *parser) message(dir protocol.Direction, flags byte, b []byte, remaining
 	known := p.version == 4 || p.version == 3
 	if p.version == 5 && !a.bad {
 		props = a.properties()
-		known = !a.bad
+		known = props.length > 0
+		if a.bad && len(name) > 0 {
+			// They may have given an alias another name.
+			clear(p.aliases[dir])
+		}
 		a.bad = false
 	}
 	if a.bad {
@@ -205,8 +207,7 @@ func (p *parser) message(dir protocol.Direction, flags byte, b []byte, remaining
 			d.Body -= 2
 		}
 	}
-	s.Traceparent(props.traceparent)
-	s.Tracestate(props.tracestate)
+	s.Context(props.traceparent, props.tracestate)
 	d.Extra = append(d.Extra, messagingconv.Attribute{Key: attrQoS, Int: int64(qos)})
 	if flags&1 != 0 {
 		d.Extra = append(d.Extra, messagingconv.Attribute{Key: attrRetain, Int: 1})
@@ -215,7 +216,6 @@ func (p *parser) message(dir protocol.Direction, flags byte, b []byte, remaining
 		d.Operation, d.Type = "publish", messagingconv.Send
 	} else {
 		d.Operation, d.Type = "deliver", messagingconv.Receive
-		d.Kind = ptrace.SpanKindConsumer
 		if qos > 0 {
 			d.Type = messagingconv.Process
 		}

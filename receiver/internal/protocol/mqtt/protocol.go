@@ -26,8 +26,8 @@ func (*mqtt) Describe() protocol.Description {
 	return protocol.Description{
 		Title:  "MQTT 3.1.1 and 5.0",
 		Server: "`SERVER` per message published or delivered (with QoS 1 and 2 until it is acknowledged), `connect`, `subscribe` and `unsubscribe`",
-		Client: "`PRODUCER` per message published (with QoS 1 and 2 until it is acknowledged), " +
-			"`CONSUMER` per delivery (likewise), `CLIENT` for `connect`, `subscribe` and `unsubscribe`",
+		Client: "`CLIENT` per message published (with QoS 1 and 2 until it is acknowledged) or delivered with QoS 0, " +
+			"`connect`, `subscribe` and `unsubscribe`; `CONSUMER` per delivery with QoS 1 and 2 (until it is acknowledged)",
 		Evidence: "`CONNECT`; on older connections a turn of whole packets with a message among them",
 		Capture:  "everything of small messages; of large ones what is in front of the payload",
 	}

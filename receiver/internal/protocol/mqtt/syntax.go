@@ -149,16 +149,19 @@ type properties struct {
 	correlation             []byte
 }
 
-// properties reads a property list.
+// properties reads a property list. Of one that is not all there only the length is known.
 func (a *arguments) properties() (p properties) {
 	before := len(a.b)
 	n := a.varint()
-	if a.bad || n > uint64(len(a.b)) {
+	if a.bad {
+		return p
+	}
+	p.length = before - len(a.b) + int(n)
+	if n > uint64(len(a.b)) {
 		a.bad = true
 		return p
 	}
 	list := arguments{b: a.take(int(n))}
-	p.length = before - len(a.b)
 	for len(list.b) > 0 && !list.bad {
 		switch id := list.octet(); id {
 		case 0x01, 0x17, 0x19, 0x24, 0x25, 0x28, 0x29, 0x2a:

@@ -7,8 +7,6 @@ import (
 	"hash/maphash"
 	"strings"
 
-	"go.opentelemetry.io/collector/pdata/ptrace"
-
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/messagingconv"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/broker"
@@ -70,7 +68,6 @@ func (p *parser) published(dir protocol.Direction, m *message, header, payload [
 	}
 	p.waits(broker.Ref{})
 	d.Operation = "request"
-	d.Kind = ptrace.SpanKindClient
 	if rest, ok := bytes.CutPrefix(m.subject, []byte(apiPrefix)); ok {
 		p.api(s, rest)
 	}
@@ -157,7 +154,6 @@ func (p *parser) delivered(dir protocol.Direction, m *message, header, payload [
 	s := p.Acquire(dir)
 	d := &s.D
 	d.Operation, d.Type, d.Messages = "deliver", messagingconv.Receive, 1
-	d.Kind = ptrace.SpanKindConsumer
 	p.subject(s, m.subject)
 	d.Group = from.queue
 	d.Body = int64(m.total - m.header)
@@ -182,8 +178,6 @@ func (p *parser) delivered(dir protocol.Direction, m *message, header, payload [
 		if n >= 7 {
 			d.Subscription = p.Host.Strings.String(f[at+1])
 		}
-	} else {
-		d.Kind = ptrace.SpanKindServer
 	}
 	s.ID, s.Text = hash(m.reply), p.Host.Strings.String(m.reply)
 	s.Receipt, s.Complete = true, p.S.Time
@@ -207,7 +201,7 @@ func (p *parser) replied(s *broker.Slot, m *message, header, payload []byte) {
 			s.D.Error = "" // nothing there, in the time that was given
 		}
 	case s.D.Type == messagingconv.Send && bytes.HasPrefix(payload, []byte(`{"stream":`)):
-		s.D.Operation, s.D.Kind = "publish", ptrace.SpanKindUnspecified
+		s.D.Operation = "publish"
 	case bytes.HasPrefix(payload, []byte(`{"error":{"code":`)):
 		code := payload[len(`{"error":{"code":`):]
 		n := 0
@@ -216,7 +210,7 @@ func (p *parser) replied(s *broker.Slot, m *message, header, payload []byte) {
 		}
 		s.D.Error = p.Host.Strings.String(code[:n])
 		if s.D.Type == messagingconv.Send {
-			s.D.Operation, s.D.Kind = "publish", ptrace.SpanKindUnspecified
+			s.D.Operation = "publish"
 		}
 	}
 	m.slot, m.act = s.Ref(), finish
@@ -318,10 +312,7 @@ func (p *parser) contexts(s *broker.Slot, header []byte) {
 			s.D.Message = p.Host.Strings.String(value)
 		}
 	})
-	if parent != nil {
-		s.Traceparent(parent)
-		s.Tracestate(state)
-	}
+	s.Context(parent, state)
 }
 
 // control acts on a line without a payload.

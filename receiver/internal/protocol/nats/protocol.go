@@ -26,8 +26,8 @@ func (*nats) Describe() protocol.Description {
 	return protocol.Description{
 		Title:  "NATS, with JetStream",
 		Server: "`SERVER` per message published or delivered, per request until its reply, and per JetStream API request",
-		Client: "`PRODUCER` per `publish`, `CLIENT` per `request` (until the reply), `CONSUMER` per `deliver` (JetStream's until it is acknowledged), " +
-			"`SERVER` per request answered",
+		Client: "`CLIENT` per `publish`, `request` (until the reply) and `deliver`; `CONSUMER` per `deliver` of a request (until it is answered), " +
+			"or of JetStream's (until it is acknowledged)",
 		Evidence: "the server's `INFO` with its id; on older connections a whole message",
 		Capture:  "everything of small messages; of large ones what is in front of the payload",
 	}

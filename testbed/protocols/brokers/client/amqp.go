@@ -52,9 +52,12 @@ func amqp(address string) {
 	}
 
 	// Before the collector.
+	// One at a time: what RabbitMQ sends behind a large message in one call is not seen.
+	delivered := make(chan struct{}, 1)
 	go func() {
 		for m := range oldMessages {
 			check(m.Ack(false))
+			delivered <- struct{}{}
 		}
 	}()
 	for i := range 50 {
@@ -63,6 +66,7 @@ func amqp(address string) {
 		publish(oldChannel, "ex", key, false, text(i)).Wait()
 		emit(record{Case: "old connection", Name: "publish ex:" + key, Start: start, End: now()})
 		emit(record{Case: "old connection", Name: "deliver ex:" + key, Start: start})
+		<-delivered
 	}
 	// After a second of silence confirms are known.
 	time.Sleep(1100 * time.Millisecond)
@@ -72,6 +76,7 @@ func amqp(address string) {
 		publish(oldChannel, "ex", key, false, text(i)).Wait()
 		emit(record{Case: "old connection", Name: "publish ex:" + key, Start: start, End: now(), Attributes: map[string]string{"confirmed": "yes"}})
 		emit(record{Case: "old connection", Name: "deliver ex:" + key, Start: start})
+		<-delivered
 	}
 
 	// Without confirms.
@@ -111,7 +116,7 @@ func amqp(address string) {
 				go func() {
 					least := time.Duration(i%3) * time.Millisecond
 					time.Sleep(least)
-					r := record{Case: fmt.Sprintf("deliver %d", width), Name: fmt.Sprintf("deliver ex:%s:%s", m.RoutingKey, queue), Least: int64(least),
+					r := record{Case: fmt.Sprintf("deliver %d", width), Name: fmt.Sprintf("deliver ex:%s:%s", m.RoutingKey, queue), Least: int64(least), OneWay: true,
 						Attributes: map[string]string{"messaging.rabbitmq.message.delivery_tag": fmt.Sprint(m.DeliveryTag), "messaging.operation.type": "process"}}
 					if i%5 == 0 {
 						r.Error = "nack"

@@ -29,6 +29,8 @@ type record struct {
 	Error string `json:"error"`
 	// Sides are "client", "server", or both with "".
 	Side string `json:"side"`
+	// OneWay: it ends with what the client sends and nobody answers. End is the client's.
+	OneWay bool `json:"one_way,omitempty"`
 	// Attributes the span must have.
 	Attributes map[string]string `json:"attributes,omitempty"`
 }
