@@ -659,16 +659,19 @@ int tokio_spawn(struct pt_regs *regs)
 }
 
 /*
- * Node calls what timers, setImmediate or V8 itself put off: until its next
- * read nobody knows for whom.
+ * Node calls what timers, setImmediate, threads of its pool or V8 itself put off: until
+ * its next read nobody knows for whom. It looks for setImmediate's in every turn, when
+ * it is done with what it has read.
  */
 SEC("uprobe")
 int node_deferred(struct pt_regs *regs)
 {
 	struct unit *u = enabled ? unit_of(bpf_get_current_task_btf(), false) : NULL;
 
-	if (u)
+	if (u) {
 		u->deferred = 1;
+		u->turns = 1;
+	}
 	return 0;
 }
 

@@ -6,6 +6,7 @@ import (
 	"debug/elf"
 	"fmt"
 	"os"
+	"strings"
 )
 
 // Function is a place in a file that processes run, where they tell what they do.
@@ -31,8 +32,9 @@ const (
 	QueuePut FunctionName = "queue_put"
 	// UVLoopWrite is what writes on uvloop's connections.
 	UVLoopWrite FunctionName = "uvloop_write"
-	// NodeDeferred is what Node calls for what has been put off: when timers have
-	// expired, for setImmediate, and when V8 has something to go on with.
+	// NodeDeferred is what Node calls when it turns from what it has read to other
+	// things: for timers, for what threads of its pool or V8 have done, and, in every
+	// turn of its loop, for setImmediate.
 	NodeDeferred FunctionName = "node_deferred"
 	// TokioWake is what wakes up a tokio task, its first argument.
 	TokioWake FunctionName = "tokio_wake"
@@ -63,6 +65,21 @@ func (e *Examiner) functions(pid uint32, path string) []Function {
 		functions = append(functions, f)
 	}
 	return functions
+}
+
+// libuv looks for what Node calls when threads of its pool have done something (files,
+// names, compression). Only programs that have not been stripped tell where it is.
+func (o *object) libuv(f *elf.File, local []elf.Symbol) {
+	if len(o.functions) == 0 || o.functions[0].Name != NodeDeferred {
+		return
+	}
+	for i := range local {
+		if local[i].Name == "uv__work_done" {
+			if at, ok := watchable(f, local[i].Value); ok {
+				o.functions = append(o.functions, Function{Name: NodeDeferred, Offset: at})
+			}
+		}
+	}
 }
 
 // object is what a file tells, from memory if it was seen before; nil if it
@@ -102,6 +119,7 @@ func readObject(file *os.File, path string) (o *object, err error) {
 		}
 	}
 	symbols, _ := f.DynamicSymbols()
+	turns := false
 	for i := range symbols {
 		if symbols[i].Section == elf.SHN_UNDEF {
 			continue
@@ -113,10 +131,17 @@ func readObject(file *os.File, path string) (o *object, err error) {
 			"_ZN4node22PerIsolatePlatformData28FlushForegroundTasksInternalEv":
 			if at, ok := watchable(f, symbols[i].Value); ok {
 				o.functions = append(o.functions, Function{Name: NodeDeferred, Offset: at})
+				turns = turns || strings.Contains(symbols[i].Name, "CheckImmediate")
 			}
 		}
 	}
-	o.tokio(f)
+	if !turns {
+		// Without what is called in every turn, the others would say too little.
+		o.functions = nil
+	}
+	local, _ := f.Symbols()
+	o.tokio(f, local)
+	o.libuv(f, local)
 	if uvloopModule.MatchString(path) {
 		o.functions = append(o.functions, uvloopFunctions(f)...)
 	} else if o.pyRuntime != 0 || isPythonModule([]byte(path)) {
