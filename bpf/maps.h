@@ -234,6 +234,7 @@ enum task_kind {
 	TASK_PYTHON = 0, /* address of a PyContext, which every asyncio task has one of */
 	TASK_TOKIO = 2,  /* number of a tokio task */
 	TASK_ITEM = 3,   /* address of a Python object put into a queue for threads */
+	TASK_POOL = 4,   /* address of what libuv has given to its pool of threads */
 	TASK_WRITE = 1,  /* file descriptor: for whom uvloop will write there when it comes to it */
 };
 

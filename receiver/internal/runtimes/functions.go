@@ -36,6 +36,10 @@ const (
 	// things: for timers, for what threads of its pool or V8 have done, and, in every
 	// turn of its loop, for setImmediate.
 	NodeDeferred FunctionName = "node_deferred"
+	// NodeSubmit is what gives work, its second argument, to the pool of threads; NodeDone
+	// goes on when it, the first argument, is done.
+	NodeSubmit FunctionName = "node_submit"
+	NodeDone   FunctionName = "node_done"
 	// TokioWake is what wakes up a tokio task, its first argument.
 	TokioWake FunctionName = "tokio_wake"
 	// TokioSpawn is what takes over a new tokio task, its second argument.
@@ -67,18 +71,33 @@ func (e *Examiner) functions(pid uint32, path string) []Function {
 	return functions
 }
 
-// libuv looks for what Node calls when threads of its pool have done something (files,
-// names, compression). Only programs that have not been stripped tell where it is.
+// libuvFunctions are what takes work for the pool of threads, what is called when
+// something is done, and then for each kind of work. The argument of the first (its
+// second) and the last is the work's struct uv__work (libuv since 1.0).
+var libuvFunctions = map[string]FunctionName{
+	"uv__work_submit": NodeSubmit, "uv__work_done": NodeDeferred,
+	"uv__queue_done": NodeDone, "uv__fs_done": NodeDone, "uv__random_done": NodeDone,
+	"uv__getaddrinfo_done": NodeDone, "uv__getnameinfo_done": NodeDone,
+}
+
+// libuv looks for what Node calls for what threads of its pool do (files, names,
+// compression). Only programs that have not been stripped tell where it is.
 func (o *object) libuv(f *elf.File, local []elf.Symbol) {
 	if len(o.functions) == 0 || o.functions[0].Name != NodeDeferred {
 		return
 	}
+	var done []Function
 	for i := range local {
-		if local[i].Name == "uv__work_done" {
-			if at, ok := watchable(f, local[i].Value); ok {
-				o.functions = append(o.functions, Function{Name: NodeDeferred, Offset: at})
-			}
+		name, ok := libuvFunctions[local[i].Name]
+		if !ok {
+			continue
 		}
+		if at, ok := watchable(f, local[i].Value); ok {
+			done = append(done, Function{Name: name, Offset: at})
+		}
+	}
+	if len(done) == len(libuvFunctions) {
+		o.functions = append(o.functions, done...)
 	}
 }
 
