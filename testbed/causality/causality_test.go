@@ -40,10 +40,10 @@ var limits = map[string]limit{
 	// What Node does after a timer is followed while one request is served.
 	"node":           {minRight: 99, maxWrong: 0.1},
 	"node par":       {minRight: 99, maxWrong: 0.1},
-	"node timers":    {minRight: 45, maxWrong: 0.1},
+	"node timers":    {minRight: 55, maxWrong: 0.1},
 	"express":        {minRight: 99, maxWrong: 0.1},
 	"express par":    {minRight: 99, maxWrong: 0.1},
-	"express timers": {minRight: 45, maxWrong: 0.1},
+	"express timers": {minRight: 55, maxWrong: 0.1},
 	// Event loops whose tasks are known.
 	"aiohttp":        {minRight: 99, maxWrong: 0.1},
 	"aiohttp par":    {minRight: 99, maxWrong: 0.1},
@@ -52,18 +52,18 @@ var limits = map[string]limit{
 	"fastapi par":    {minRight: 99, maxWrong: 0.1},
 	"fastapi timers": {minRight: 99, maxWrong: 0.1},
 	// Connections that are opened for one request and used by another are linked.
-	"rust":        {minRight: 95, maxWrong: 0.1},
-	"rust par":    {minRight: 95, maxWrong: 0.1},
-	"rust timers": {minRight: 95, maxWrong: 0.1},
+	"rust":        {minRight: 97, maxWrong: 0.1},
+	"rust par":    {minRight: 97, maxWrong: 0.1},
+	"rust timers": {minRight: 97, maxWrong: 0.1},
 	// An event loop that reads on before it acts.
-	"haproxy": {minRight: 0, maxWrong: 0.1},
+	"haproxy": {minRight: 3, maxWrong: 0.1},
 	// Work handed to thread pools.
-	"python par":   {minRight: 60, maxWrong: 0.1},
-	"gunicorn par": {minRight: 45, maxWrong: 0.1},
-	"spring par":   {minRight: 15, maxWrong: 0.1},
-	"java":         {minRight: 10, maxWrong: 0.1},
-	"java par":     {minRight: 5, maxWrong: 0.1},
-	"java timers":  {minRight: 5, maxWrong: 0.1},
+	"python par":   {minRight: 65, maxWrong: 0.1},
+	"gunicorn par": {minRight: 50, maxWrong: 0.1},
+	"spring par":   {minRight: 20, maxWrong: 0.1},
+	"java":         {minRight: 15, maxWrong: 0.1},
+	"java par":     {minRight: 10, maxWrong: 0.1},
+	"java timers":  {minRight: 10, maxWrong: 0.1},
 	// One thread reads, another one serves: linked.
 	"puma":        {minRight: 15, maxWrong: 0.1},
 	"puma par":    {minRight: 10, maxWrong: 0.1},
