@@ -659,16 +659,55 @@ int tokio_spawn(struct pt_regs *regs)
 }
 
 /*
- * Node calls what timers, setImmediate or V8 itself put off: until its next
- * read nobody knows for whom.
+ * Node calls what timers, setImmediate, V8 itself or threads of its pool put off: until
+ * its next read nobody knows for whom, but see node_done. It looks for setImmediate's in
+ * every turn, when it is done with what it has read.
  */
 SEC("uprobe")
 int node_deferred(struct pt_regs *regs)
 {
 	struct unit *u = enabled ? unit_of(bpf_get_current_task_btf(), false) : NULL;
 
-	if (u)
+	if (u) {
 		u->deferred = 1;
+		u->turns = 1;
+	}
+	return 0;
+}
+
+/* Node gives work to libuv's pool of threads: names to look up, files, compression. */
+SEC("uprobe")
+int node_submit(struct pt_regs *regs)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct unit *u = enabled ? unit_of(task, false) : NULL;
+	struct task_key key = {.task = SECOND_ARGUMENT(regs), .tgid = task->tgid, .kind = TASK_POOL};
+
+	if (u && same_turn(u, task) && active(&u->current))
+		task_set(key.tgid, key.kind, key.task, &u->current);
+	else if (u)
+		bpf_map_delete_elem(&tasks, &key); /* of other work that was cancelled */
+	return 0;
+}
+
+/* It is done, and what waited for it goes on. */
+SEC("uprobe")
+int node_done(struct pt_regs *regs)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct unit *u = enabled ? unit_of(task, false) : NULL;
+	struct task_key key = {.task = FIRST_ARGUMENT(regs), .tgid = task->tgid, .kind = TASK_POOL};
+	struct context *known;
+
+	if (!u)
+		return 0;
+	known = bpf_map_lookup_elem(&tasks, &key);
+	u->deferred = !known;
+	if (known) {
+		u->current = *known;
+		u->borrowed = 1;
+		bpf_map_delete_elem(&tasks, &key);
+	}
 	return 0;
 }
 

@@ -46,6 +46,15 @@ static __always_inline bool active(const struct context *x)
 	return r && r->state == REQUEST_ACTIVE;
 }
 
+/*
+ * Was it not certain for whom a connection sent its request, or was opened? Then neither
+ * is what an event loop does with the response.
+ */
+static __always_inline bool doubtful(const struct context *x)
+{
+	return x->method == METHOD_AMBIGUOUS;
+}
+
 /* ---- execution units ---- */
 
 static __always_inline struct runtime *runtime_of(__u32 tgid)
@@ -226,10 +235,14 @@ __attribute__((noinline)) int waiting_goroutine(__u32 tgid, __u64 g)
 	return 0;
 }
 
-/* An event loop that has slept since is in another turn, working on something else. */
+/*
+ * Does an event loop still work on what it has read last? One that has slept since is
+ * in another turn, working on something else. (Not so Node, which waits for its garbage
+ * collector's threads in the middle of a turn; but it tells when it turns to other things.)
+ */
 static __always_inline bool same_turn(struct unit *u, struct task_struct *task)
 {
-	return u->switches == task->nvcsw;
+	return u->turns ? !u->deferred : u->switches == task->nvcsw;
 }
 
 /*
@@ -435,11 +448,14 @@ static __always_inline void context_now(struct task_struct *task, struct runtime
 		return;
 	}
 	if (rt->event_loop || u->loop || u->borrowed) {
-		if (u->deferred ? rt->active > 1 || !active(&u->current) : !same_turn(u, task))
+		if (!same_turn(u, task) && !(u->turns && rt->active <= 1 && active(&u->current)))
 			return;
 		*x = u->current;
 		/* With one request about there is no order to be wrong about. */
-		x->method = rt->active <= 1 || trusted(rt->right, rt->wrong) ? METHOD_EVENT_LOOP : METHOD_AMBIGUOUS;
+		if (rt->active > 1 && (doubtful(x) || !trusted(rt->right, rt->wrong)))
+			x->method = METHOD_AMBIGUOUS;
+		else
+			x->method = METHOD_EVENT_LOOP;
 		return;
 	}
 	/* One that has answered may have been given other work. */
@@ -675,10 +691,10 @@ static __always_inline void response_left(struct scratch *s, struct conn *c, str
 	u = unit_of(task, false);
 	if (!u)
 		return;
-	if ((rt->event_loop || u->loop) && same_turn(u, task) && !u->deferred) {
+	if ((rt->event_loop || u->loop) && same_turn(u, task)) {
 		if (u->current.seed == c->current.seed)
 			check(&rt->right, &rt->wrong, true);
-		else if (active(&u->current))
+		else if (active(&u->current) && !(doubtful(&u->current) && trusted(rt->right, rt->wrong)))
 			check(&rt->right, &rt->wrong, false);
 	} else if (!rt->event_loop && !u->loop && !u->borrowed) {
 		check(&rt->thread_right, &rt->thread_wrong, u->current.seed == c->current.seed);
@@ -690,6 +706,7 @@ static __always_inline struct request *made_for(struct conn *c, struct task_stru
 {
 	struct runtime *rt = runtime_of(task->tgid);
 	struct request *r;
+	bool distrusted;
 
 	context_now(task, rt, task->tgid, c, true, x);
 	if (rt && rt->python_context)
@@ -698,9 +715,9 @@ static __always_inline struct request *made_for(struct conn *c, struct task_stru
 	if (!(rt && rt->tokio_task) && (!x->seed || x->method == METHOD_EVENT_LOOP || x->method == METHOD_AMBIGUOUS) &&
 	    c->role == ROLE_CLIENT && !c->requests && c->current.seed) {
 		/* Opened for this; or for another one, in whose stead this is sent. */
+		distrusted = x->method == METHOD_EVENT_LOOP && rt && !trusted(rt->right, rt->wrong);
 		*x = c->current;
-		x->method = x->method == METHOD_EVENT_LOOP && rt && !trusted(rt->right, rt->wrong) ? METHOD_AMBIGUOUS
-												   : METHOD_CONNECT;
+		x->method = distrusted || (doubtful(x) && rt && rt->active > 1) ? METHOD_AMBIGUOUS : METHOD_CONNECT;
 	}
 	/* What waited for the connection is not what was read last, if both come in a turn. */
 	if (x->method == METHOD_EVENT_LOOP && c->opened && !c->requests && rt && rt->active > 1)
@@ -807,9 +824,7 @@ static __always_inline void connection_made(struct conn *c, struct task_struct *
 		return;
 	c->opened = 1;
 	context_now(task, rt, task->tgid, c, false, &x);
-	if (x.method == METHOD_AMBIGUOUS)
-		x.method = METHOD_EVENT_LOOP;
-	if (x.method && x.method < METHOD_LINKS && active(&x))
+	if (x.method && (x.method < METHOD_LINKS || doubtful(&x)) && active(&x))
 		c->current = x;
 }
 

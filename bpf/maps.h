@@ -175,10 +175,10 @@ struct unit {
 	__u8 borrowed;  /* it only read a response for it */
 	__u8 loop;      /* it was seen serving several requests at once */
 	__u8 fresh;     /* uvloop: reading for `current` is the last thing it did on a socket */
-	__u8 deferred;  /* Node: it has been doing what was put off since it read for `current` */
+	__u8 deferred;  /* Node: it has turned to other things since it read for `current` */
 	__u8 searched;  /* Python: so often, in vain, for a pool's work item in its frames */
-	__u8 pad;
-	__u16 item_at; /* where in its frames it has that; 0: not known */
+	__u8 turns;     /* Node: it says when it turns to other things */
+	__u16 item_at;  /* where in its frames it has that; 0: not known */
 	/* Python: a task it has started, which had no context then, and for what. */
 	__u64 started;
 	struct context started_for;
@@ -234,6 +234,7 @@ enum task_kind {
 	TASK_PYTHON = 0, /* address of a PyContext, which every asyncio task has one of */
 	TASK_TOKIO = 2,  /* number of a tokio task */
 	TASK_ITEM = 3,   /* address of a Python object put into a queue for threads */
+	TASK_POOL = 4,   /* address of what libuv has given to its pool of threads */
 	TASK_WRITE = 1,  /* file descriptor: for whom uvloop will write there when it comes to it */
 };
 

@@ -33,6 +33,8 @@ type program struct {
 	template string
 	// children is the number of processes it starts that do the work.
 	children int
+	// named: it calls services by a name that it has to look up, not by their addresses.
+	named bool
 	// proxy: it passes requests on, and does not wait.
 	proxy bool
 }
@@ -47,7 +49,7 @@ var programs = map[string]program{
 	"fastapi":  {build: "python", argv: "BUILD/python/bin/python SERVICES/python/fast.py"},
 	"gunicorn": {build: "python", argv: gunicorn, children: 2},
 	"node":     {argv: "node SERVICES/node/plain.js"},
-	"express":  {build: "node", argv: "node SERVICES/node/express.js"},
+	"express":  {build: "node", argv: "node SERVICES/node/express.js", named: true},
 	"java":     {build: "java", argv: "java -Xmx256m -Dsun.net.httpserver.nodelay=true -Dsun.net.httpserver.idleInterval=600 -cp BUILD/java causality.pool.Server"},
 	"spring":   {build: "spring", argv: "java -Xmx256m -Dhttp.maxConnections=64 -jar BUILD/spring/spring.jar"},
 	"rust":     {build: "rust", argv: "BUILD/rust/release/causality"},
@@ -204,8 +206,12 @@ func (i *instance) start(dir string, peers []string) error {
 			return err
 		}
 	}
+	known := strings.Join(peers, " ")
+	if p.named {
+		known = strings.ReplaceAll(known, "127.0.0.1", "localhost")
+	}
 	argv := []string{
-		"env", fmt.Sprintf("PORT=%d", i.port), "PEERS=" + strings.Join(peers, " "),
+		"env", fmt.Sprintf("PORT=%d", i.port), "PEERS=" + known,
 		"NODE_PATH=" + filepath.Join(buildDir(), "node", "node_modules"),
 	}
 	where := strings.NewReplacer("BUILD", buildDir(), "SERVICES", servicesDir(), "DIR", dir, "PORT", fmt.Sprint(i.port))

@@ -532,6 +532,7 @@ const (
 	captureTaskKindTASK_PYTHON captureTaskKind = 0
 	captureTaskKindTASK_TOKIO  captureTaskKind = 2
 	captureTaskKindTASK_ITEM   captureTaskKind = 3
+	captureTaskKindTASK_POOL   captureTaskKind = 4
 	captureTaskKindTASK_WRITE  captureTaskKind = 1
 )
 
@@ -566,7 +567,7 @@ type captureUnit struct {
 	Fresh      uint8
 	Deferred   uint8
 	Searched   uint8
-	Pad        uint8
+	Turns      uint8
 	ItemAt     uint16
 	Started    uint64
 	StartedFor captureContext
@@ -599,6 +600,8 @@ const (
 	captureMapUnitsHash            = "units_hash"
 	captureMapUringPending         = "uring_pending"
 	captureProgNodeDeferred        = "node_deferred"
+	captureProgNodeDone            = "node_done"
+	captureProgNodeSubmit          = "node_submit"
 	captureProgProcessExec         = "process_exec"
 	captureProgProcessExit         = "process_exit"
 	captureProgProcessFork         = "process_fork"
@@ -698,6 +701,8 @@ type captureSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type captureProgramSpecs struct {
 	NodeDeferred     *ebpf.ProgramSpec `ebpf:"node_deferred"`
+	NodeDone         *ebpf.ProgramSpec `ebpf:"node_done"`
+	NodeSubmit       *ebpf.ProgramSpec `ebpf:"node_submit"`
 	ProcessExec      *ebpf.ProgramSpec `ebpf:"process_exec"`
 	ProcessExit      *ebpf.ProgramSpec `ebpf:"process_exit"`
 	ProcessFork      *ebpf.ProgramSpec `ebpf:"process_fork"`
@@ -906,6 +911,8 @@ type captureVariables struct {
 // It can be passed to loadCaptureObjects or ebpf.CollectionSpec.LoadAndAssign.
 type capturePrograms struct {
 	NodeDeferred     *ebpf.Program `ebpf:"node_deferred"`
+	NodeDone         *ebpf.Program `ebpf:"node_done"`
+	NodeSubmit       *ebpf.Program `ebpf:"node_submit"`
 	ProcessExec      *ebpf.Program `ebpf:"process_exec"`
 	ProcessExit      *ebpf.Program `ebpf:"process_exit"`
 	ProcessFork      *ebpf.Program `ebpf:"process_fork"`
@@ -929,6 +936,8 @@ type capturePrograms struct {
 func (p *capturePrograms) Close() error {
 	return _CaptureClose(
 		p.NodeDeferred,
+		p.NodeDone,
+		p.NodeSubmit,
 		p.ProcessExec,
 		p.ProcessExit,
 		p.ProcessFork,

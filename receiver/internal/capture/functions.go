@@ -25,6 +25,8 @@ const (
 	PythonPut       Function = "python_put"
 	UVLoopWrite     Function = "uvloop_write"
 	NodeDeferred    Function = "node_deferred"
+	NodeSubmit      Function = "node_submit"
+	NodeDone        Function = "node_done"
 	TokioWake       Function = "tokio_wake"
 	TokioSpawn      Function = "tokio_spawn"
 )

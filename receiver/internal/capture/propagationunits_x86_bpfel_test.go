@@ -457,7 +457,7 @@ type propagationUnitsUnit struct {
 	Fresh      uint8
 	Deferred   uint8
 	Searched   uint8
-	Pad        uint8
+	Turns      uint8
 	ItemAt     uint16
 	Started    uint64
 	StartedFor propagationUnitsContext

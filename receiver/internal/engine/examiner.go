@@ -132,9 +132,9 @@ var functions = map[runtimes.FunctionName]capture.Function{
 	runtimes.SetResult:    capture.PythonSetResult,
 	runtimes.QueuePut:     capture.PythonPut,
 	runtimes.UVLoopWrite:  capture.UVLoopWrite,
-	runtimes.NodeDeferred: capture.NodeDeferred,
-	runtimes.TokioWake:    capture.TokioWake,
-	runtimes.TokioSpawn:   capture.TokioSpawn,
+	runtimes.NodeDeferred: capture.NodeDeferred, runtimes.NodeSubmit: capture.NodeSubmit, runtimes.NodeDone: capture.NodeDone,
+	runtimes.TokioWake:  capture.TokioWake,
+	runtimes.TokioSpawn: capture.TokioSpawn,
 }
 
 // works is how processes of a runtime work; false if that is not known.

@@ -6,6 +6,7 @@ import (
 	"debug/elf"
 	"fmt"
 	"os"
+	"strings"
 )
 
 // Function is a place in a file that processes run, where they tell what they do.
@@ -31,9 +32,14 @@ const (
 	QueuePut FunctionName = "queue_put"
 	// UVLoopWrite is what writes on uvloop's connections.
 	UVLoopWrite FunctionName = "uvloop_write"
-	// NodeDeferred is what Node calls for what has been put off: when timers have
-	// expired, for setImmediate, and when V8 has something to go on with.
+	// NodeDeferred is what Node calls when it turns from what it has read to other
+	// things: for timers, for what threads of its pool or V8 have done, and, in every
+	// turn of its loop, for setImmediate.
 	NodeDeferred FunctionName = "node_deferred"
+	// NodeSubmit is what gives work, its second argument, to the pool of threads; NodeDone
+	// goes on when it, the first argument, is done.
+	NodeSubmit FunctionName = "node_submit"
+	NodeDone   FunctionName = "node_done"
 	// TokioWake is what wakes up a tokio task, its first argument.
 	TokioWake FunctionName = "tokio_wake"
 	// TokioSpawn is what takes over a new tokio task, its second argument.
@@ -63,6 +69,36 @@ func (e *Examiner) functions(pid uint32, path string) []Function {
 		functions = append(functions, f)
 	}
 	return functions
+}
+
+// libuvFunctions are what takes work for the pool of threads, what is called when
+// something is done, and then for each kind of work. The argument of the first (its
+// second) and the last is the work's struct uv__work (libuv since 1.0).
+var libuvFunctions = map[string]FunctionName{
+	"uv__work_submit": NodeSubmit, "uv__work_done": NodeDeferred,
+	"uv__queue_done": NodeDone, "uv__fs_done": NodeDone, "uv__random_done": NodeDone,
+	"uv__getaddrinfo_done": NodeDone, "uv__getnameinfo_done": NodeDone,
+}
+
+// libuv looks for what Node calls for what threads of its pool do (files, names,
+// compression). Only programs that have not been stripped tell where it is.
+func (o *object) libuv(f *elf.File, local []elf.Symbol) {
+	if len(o.functions) == 0 || o.functions[0].Name != NodeDeferred {
+		return
+	}
+	var done []Function
+	for i := range local {
+		name, ok := libuvFunctions[local[i].Name]
+		if !ok {
+			continue
+		}
+		if at, ok := watchable(f, local[i].Value); ok {
+			done = append(done, Function{Name: name, Offset: at})
+		}
+	}
+	if len(done) == len(libuvFunctions) {
+		o.functions = append(o.functions, done...)
+	}
 }
 
 // object is what a file tells, from memory if it was seen before; nil if it
@@ -102,6 +138,7 @@ func readObject(file *os.File, path string) (o *object, err error) {
 		}
 	}
 	symbols, _ := f.DynamicSymbols()
+	turns := false
 	for i := range symbols {
 		if symbols[i].Section == elf.SHN_UNDEF {
 			continue
@@ -113,10 +150,17 @@ func readObject(file *os.File, path string) (o *object, err error) {
 			"_ZN4node22PerIsolatePlatformData28FlushForegroundTasksInternalEv":
 			if at, ok := watchable(f, symbols[i].Value); ok {
 				o.functions = append(o.functions, Function{Name: NodeDeferred, Offset: at})
+				turns = turns || strings.Contains(symbols[i].Name, "CheckImmediate")
 			}
 		}
 	}
-	o.tokio(f)
+	if !turns {
+		// Without what is called in every turn, the others would say too little.
+		o.functions = nil
+	}
+	local, _ := f.Symbols()
+	o.tokio(f, local)
+	o.libuv(f, local)
 	if uvloopModule.MatchString(path) {
 		o.functions = append(o.functions, uvloopFunctions(f)...)
 	} else if o.pyRuntime != 0 || isPythonModule([]byte(path)) {

@@ -154,6 +154,14 @@ func watchable(f *elf.File, address uint64) (offset uint64, ok bool) {
 		case bytes.HasPrefix(b, []byte{0x48, 0x8d, 0x4c, 0x24}), // lea disp8(%rsp), %rcx
 			bytes.HasPrefix(b, []byte{0x48, 0x8d, 0x54, 0x24}): // lea disp8(%rsp), %rdx
 			at += 5
+		case bytes.HasPrefix(b, []byte{0x48, 0x8b, 0x57}): // mov disp8(%rdi), %rdx
+			at += 4
+		case bytes.HasPrefix(b, []byte{0x48, 0x8b, 0x97}): // mov disp32(%rdi), %rdx
+			at += 7
+		case bytes.HasPrefix(b, []byte{0x8b, 0x42}): // mov disp8(%rdx), %eax
+			at += 3
+		case bytes.HasPrefix(b, []byte{0x85, 0xc0}): // test %eax, %eax
+			at += 2
 		case b[0] == 0xa8: // test $imm8, %al
 			at += 2
 		case b[0] == 0x66 || b[0] == 0x2e: // prefixes of what fills up lines of code

@@ -136,11 +136,19 @@ func TestNode(t *testing.T) {
 	p, err := NewExaminer(procfs.FS{}).Examine(pid)
 	require.NoError(t, err)
 	require.Equal(t, Node, p.Kind)
-	// Timers, setImmediate, and V8's own tasks.
-	assert.GreaterOrEqual(t, len(p.Functions), 2)
+	names := map[FunctionName]int{}
 	for _, f := range p.Functions {
-		assert.Equal(t, NodeDeferred, f.Name)
+		names[f.Name]++
 	}
+	// Timers, setImmediate, V8's own tasks; and the pool of threads, with five kinds of work.
+	want := map[FunctionName]int{NodeDeferred: 3}
+	file, err := elf.Open(node)
+	require.NoError(t, err)
+	defer file.Close()
+	if _, err := file.Symbols(); err == nil {
+		want = map[FunctionName]int{NodeDeferred: 4, NodeSubmit: 1, NodeDone: 5}
+	}
+	assert.Equal(t, want, names)
 }
 
 // The causality tests' program, and what it is without symbols.

@@ -22,11 +22,7 @@ const (
 
 // tokio looks for what tells about tasks. It needs the symbols, which are there
 // unless a program has been stripped.
-func (o *object) tokio(f *elf.File) {
-	if f.Section(".symtab") == nil {
-		return
-	}
-	symbols, _ := f.Symbols()
+func (o *object) tokio(f *elf.File, symbols []elf.Symbol) {
 	var wakers, functions []Function
 	for i := range symbols {
 		s := &symbols[i]
