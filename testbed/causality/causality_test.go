@@ -53,7 +53,7 @@ var limits = map[string]limit{
 	"fastapi timers": {minRight: 99, maxWrong: 0.1},
 	// Connections that are opened for one request and used by another are linked.
 	"rust":        {minRight: 97, maxWrong: 0.1},
-	"rust par":    {minRight: 97, maxWrong: 0.1},
+	"rust par":    {minRight: 95, maxWrong: 0.1},
 	"rust timers": {minRight: 97, maxWrong: 0.1},
 	// An event loop that reads on before it acts.
 	"haproxy": {minRight: 3, maxWrong: 0.1},
