@@ -342,37 +342,34 @@ static __always_inline __u64 first_sent(struct conn *c, struct tcp_sock *tp, __u
 	return first < now ? first : now;
 }
 
-/* Does a connection begin like one that wants everything copied until it is known? */
-static __always_inline bool eager(struct buffer *b, __u32 len)
+/*
+ * Does a connection begin like one that wants everything copied until it is known? A
+ * global function, so that the verifier walks it once.
+ */
+__attribute__((noinline)) int begins_eagerly(__u64 base, __u32 kind, __u32 len)
 {
-	__u64 first[2] = {};
-	__u64 base = b->base, n = len;
+	__u64 first[2] = {}, n = len;
 	struct user_iovec v;
 	int i;
 
-	if (b->kind == BUFFER_IOV) {
+	if (kind == BUFFER_IOV) {
 		if (bpf_probe_read_user(&v, sizeof(v), (void *)base))
-			return false;
+			return 0;
 		base = v.base;
 		n = v.len < n ? v.len : n;
-	} else if (b->kind != BUFFER_FLAT) {
-		return false;
+	} else if (kind != BUFFER_FLAT) {
+		return 0;
 	}
-	if (n >= 16) {
-		if (bpf_probe_read_user(first, 16, (void *)base))
-			return false;
-	} else if (n >= 8) {
-		if (bpf_probe_read_user(first, 8, (void *)base))
-			return false;
-	} else {
-		return false;
-	}
+	if (n < 8 || bpf_probe_read_user(&first[0], 8, (void *)base))
+		return 0;
+	if (n >= 16 && bpf_probe_read_user(&first[1], 8, (void *)(base + 8)))
+		return 0;
 	for (i = 0; i < BEGINNINGS; i++) {
 		if (beginnings[i].mask[0] && (first[0] & beginnings[i].mask[0]) == beginnings[i].value[0] &&
 		    (first[1] & beginnings[i].mask[1]) == beginnings[i].value[1])
-			return true;
+			return 1;
 	}
-	return false;
+	return 0;
 }
 
 /* In conn.stale: what a client sent was answered before its call returned. */
@@ -411,7 +408,7 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 	if (!c->last_dir) {
 		conn_start(c, sk, dir, len + added, &midstream);
 		if (!midstream)
-			c->eager = eager(b, len);
+			c->eager = begins_eagerly(b->base, b->kind, len);
 	}
 	turn = c->last_dir != dir + 1;
 	if (c->transport == TRANSPORT_UDP) {
