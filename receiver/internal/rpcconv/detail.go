@@ -72,8 +72,15 @@ var _ exchange.Detail = (*Detail)(nil)
 // method is the fully qualified name: the path without its slash.
 func (d *Detail) method() string { return d.Strings.String(bytes.TrimPrefix(d.Path, []byte("/"))) }
 
-// Suppressed implements exchange.Detail.
-func (d *Detail) Suppressed(*exchange.Exchange) (traces, metrics bool) { return false, false }
+// exports is how the methods begin by which telemetry is exported (OTLP over gRPC).
+const exports = "/opentelemetry.proto.collector."
+
+// Suppressed implements exchange.Detail. Exports of telemetry are left out: what their
+// receiver does is reported in the next export, which would never end.
+func (d *Detail) Suppressed(*exchange.Exchange) (traces, metrics bool) {
+	export := bytes.HasPrefix(d.Path, []byte(exports))
+	return export, export
+}
 
 // SpanName implements exchange.Detail.
 func (d *Detail) SpanName(*exchange.Exchange) string {

@@ -126,3 +126,18 @@ func TestMetricKey(t *testing.T) {
 	d.Path, d.Authority = []byte("/a.B/C"), []byte("other")
 	require.NotEqual(t, first, key(x))
 }
+
+// Reporting an export would make the next one.
+func TestExportsAreNotReported(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]bool{
+		"/opentelemetry.proto.collector.trace.v1.TraceService/Export": true,
+		"/shop.Cart/Add": false,
+	} {
+		d := &Detail{}
+		d.Path = append(d.Path[:0], path...)
+		traces, metrics := d.Suppressed(&exchange.Exchange{})
+		require.Equal(t, want, traces, path)
+		require.Equal(t, want, metrics, path)
+	}
+}
