@@ -178,6 +178,9 @@ func Check(book *Book, spans []*Span, tol Tolerances) *Report {
 
 	ids := make(map[string]bool, len(spans))
 	for _, s := range spans {
+		if s.Text("db.system.name") != "" && s.Text("http.request.method") == "" {
+			continue // among what is no HTTP are commands for Redis, and taken for that
+		}
 		checkSpan(report, known, anonymous, watched, ids, s, tol)
 	}
 	for _, t := range all {
