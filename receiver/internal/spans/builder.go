@@ -197,10 +197,14 @@ func (b *Builder) Add(x *exchange.Exchange) bool {
 // reader may not have read yet: a caller's end of it, or the context that the
 // trace's first request named.
 func (b *Builder) mayChange(x *exchange.Exchange) bool {
-	if b.o.Contexts == nil || x.Remote.Valid {
+	if b.o.Contexts == nil {
 		return false
 	}
 	id := &x.Identity
+	if x.Remote.Valid {
+		// The client's end of it may be the better parent.
+		return x.Role == exchange.RoleServer && id.Parent == 0 && x.Connection.Wire.Shared(x.End)
+	}
 	switch {
 	case id.Trace != id.Seed:
 		return b.o.Contexts.Named() && b.o.Lagging(x.Start)
