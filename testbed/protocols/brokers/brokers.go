@@ -338,8 +338,14 @@ func Compare(t *testing.T, label string, records []*Record, spans []*groundtruth
 		c := cases[name]
 		t.Logf("%-8s %-7s %-16s expected %4d found %4d recall %6.2f%% wrong error %d duration %d attributes %d", label, side, name, c.expected, c.found,
 			100*float64(c.found)/float64(c.expected), len(c.pairing), len(c.duration), len(c.attribute))
-		for _, list := range [][]string{c.missing, c.pairing, c.duration, c.attribute} {
-			wrong = wrong || len(list) > 0
+		// One in a thousand may be missing; of connections older than the collector also
+		// what is under way while they are recognised.
+		permitted := c.expected / 1000
+		if strings.HasPrefix(name, "old") {
+			permitted += 2
+		}
+		for i, list := range [][]string{c.missing, c.pairing, c.duration, c.attribute} {
+			wrong = wrong || len(list) > 0 && (i > 0 || len(list) > permitted)
 			for i, s := range list {
 				if i < 4 {
 					t.Logf("    %s", s)
