@@ -135,6 +135,9 @@ const (
 	FailureClosed
 )
 
+// Broken reports whether the connection did not end in order.
+func (f Failure) Broken() bool { return f == FailureReset || f == FailureTimeout }
+
 // ErrorType is the value of the error.type attribute; "" for FailureNone.
 func (f Failure) ErrorType() string {
 	switch f {

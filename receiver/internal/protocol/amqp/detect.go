@@ -17,7 +17,7 @@ func detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction) {
 	undecided := e.MidStream || len(e.Bytes[0])+len(e.Bytes[1]) == 0
 	for dir, b := range e.Bytes {
 		d := protocol.Direction(dir)
-		client := e.Role == exchange.RoleUnknown || d == requests(e.Role)
+		client := e.Role == exchange.RoleUnknown || d == protocol.RequestsOf(e.Role)
 		switch {
 		case len(b) == 0:
 		case client && bytes.HasPrefix(b, []byte(greeting)):
@@ -29,20 +29,13 @@ func detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction) {
 			undecided = true
 		}
 		if e.MidStream && e.Role != exchange.RoleUnknown && unmistakable(b) {
-			return protocol.Accepted, requests(e.Role)
+			return protocol.Accepted, protocol.RequestsOf(e.Role)
 		}
 	}
 	if undecided {
 		return protocol.Undecided, 0
 	}
 	return protocol.Rejected, 0
-}
-
-func requests(r exchange.Role) protocol.Direction {
-	if r == exchange.RoleClient {
-		return protocol.Sent
-	}
-	return protocol.Received
 }
 
 // unmistakable recognises what stands at the beginning of a turn of an old connection: a

@@ -51,13 +51,7 @@ func (b *Base) Init(host protocol.Host, settings *messagingconv.Settings, system
 		settings = &messagingconv.Settings{}
 	}
 	b.Host, b.Settings, b.System, b.Requests = host, settings, system, req
-	b.Role = host.Connection.Role
-	if b.Role == exchange.RoleUnknown {
-		b.Role = exchange.RoleServer
-		if req == protocol.Sent {
-			b.Role = exchange.RoleClient
-		}
-	}
+	b.Role = host.Role(req)
 	b.window = dense
 }
 
@@ -245,7 +239,7 @@ func (b *Base) remove(s *Slot) {
 // EndDirection implements the end of a direction, as protocol.Parser has it: what its bytes would
 // have ended has failed.
 func (b *Base) EndDirection(e protocol.End) {
-	all := e.Cause == exchange.FailureReset || e.Cause == exchange.FailureTimeout
+	all := e.Cause.Broken()
 	if e.Cause == exchange.FailureNone {
 		e.Cause = exchange.FailureEOF
 		if e.Dir == protocol.Sent {

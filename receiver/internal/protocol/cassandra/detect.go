@@ -5,7 +5,6 @@ package cassandra
 import (
 	"bytes"
 
-	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
 )
 
@@ -13,20 +12,7 @@ import (
 // one a turn begins with a frame or an envelope: either has to be unmistakable, or both
 // directions have to agree.
 func detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction) {
-	switch e.Role {
-	case exchange.RoleClient:
-		return detectIn(e, protocol.Sent), protocol.Sent
-	case exchange.RoleServer:
-		return detectIn(e, protocol.Received), protocol.Received
-	}
-	v := detectIn(e, protocol.Received)
-	if v == protocol.Accepted {
-		return v, protocol.Received
-	}
-	if w := detectIn(e, protocol.Sent); w != protocol.Rejected {
-		return w, protocol.Sent
-	}
-	return v, protocol.Received
+	return protocol.DetectByRole(e, detectIn)
 }
 
 func detectIn(e *protocol.Evidence, req protocol.Direction) protocol.Verdict {

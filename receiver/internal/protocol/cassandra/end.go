@@ -13,17 +13,7 @@ func (p *parser) End(e protocol.End) {
 	if p.err != nil || p.closed {
 		return
 	}
-	if e.Cause == exchange.FailureNone {
-		e.Cause = exchange.FailureEOF
-		if e.Dir == protocol.Sent {
-			e.Cause = exchange.FailureClosed
-		}
-	}
-	if p.ends[e.Dir].Time == 0 {
-		p.ends[e.Dir] = e
-	}
-	broken := e.Cause == exchange.FailureReset || e.Cause == exchange.FailureTimeout
-	if e.Dir != p.direction || broken && e.Dir == protocol.Received {
+	if p.ends.Note(&e, p.direction) {
 		p.fail(e.Time, e.Cause)
 	}
 }
@@ -51,28 +41,12 @@ func (p *parser) fail(time uint64, cause exchange.Failure) {
 	}
 	if sl := p.ending; sl != nil {
 		p.ending = nil
-		at, why := p.ended(sl.x.Start, time, cause)
+		at, why := p.ends.Since(sl.x.Start, time, cause, p.direction)
 		p.report(sl, at, why)
 	}
 	for _, sl := range p.flight {
-		at, why := p.ended(sl.x.Start, time, cause)
+		at, why := p.ends.Since(sl.x.Start, time, cause, p.direction)
 		p.report(sl, at, why)
 	}
 	clear(p.flight)
-}
-
-// ended is what ended an exchange that began at start: the earliest end of a direction
-// since, or else what is reported now.
-func (p *parser) ended(start, time uint64, cause exchange.Failure) (uint64, exchange.Failure) {
-	for i := range p.ends {
-		e := &p.ends[i]
-		if e.Cause == exchange.FailureNone || e.Time < start || e.Time >= time {
-			continue
-		}
-		if e.Dir == protocol.Sent && e.Cause == exchange.FailureClosed && p.direction == protocol.Sent && cause != exchange.FailureClosed {
-			continue // a client's half-close: it went on waiting
-		}
-		time, cause = e.Time, e.Cause
-	}
-	return time, cause
 }

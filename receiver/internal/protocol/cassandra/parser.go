@@ -106,7 +106,7 @@ type parser struct {
 	failures int
 	scratch  []byte
 	unpacker unpacker
-	ends     [2]protocol.End
+	ends     protocol.Ends
 }
 
 var _ protocol.Parser = (*parser)(nil)

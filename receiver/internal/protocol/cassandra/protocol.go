@@ -4,7 +4,6 @@ package cassandra
 
 import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/dbconv"
-	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
 )
 
@@ -57,13 +56,7 @@ func (*cassandra) Detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direc
 
 // New implements protocol.Protocol.
 func (c *cassandra) New(h protocol.Host, req protocol.Direction) protocol.Parser {
-	p := &parser{host: h, settings: c.settings, direction: req, role: h.Connection.Role, flight: make(map[int16]*slot)}
-	if p.role == exchange.RoleUnknown {
-		p.role = exchange.RoleServer
-		if req == protocol.Sent {
-			p.role = exchange.RoleClient
-		}
-	}
+	p := &parser{host: h, settings: c.settings, direction: req, role: h.Role(req), flight: make(map[int16]*slot)}
 	p.servers = &c.servers
 	p.statements = c.servers.acquire(h.Connection, p.role)
 	return p

@@ -77,7 +77,6 @@ type parser struct {
 	seen             bool
 	time             uint64
 	measured         exchange.Measured
-	ends             [2]protocol.End
 }
 
 var _ protocol.Parser = (*parser)(nil)
@@ -514,11 +513,7 @@ func (p *parser) End(e protocol.End) {
 	if p.err != nil || p.closed {
 		return
 	}
-	if p.ends[e.Dir].Time == 0 {
-		p.ends[e.Dir] = e
-	}
-	broken := e.Cause == exchange.FailureReset || e.Cause == exchange.FailureTimeout
-	if e.Dir != p.requests || broken && e.Dir == protocol.Received {
+	if e.Final(p.requests) {
 		p.fail(e.Time, e.Cause)
 	}
 }
@@ -540,7 +535,7 @@ func (p *parser) Close(time uint64, cause exchange.Failure) {
 // the boundaries were lost ends in order if the connection does.
 func (p *parser) fail(time uint64, cause exchange.Failure) {
 	if p.evidence {
-		if cause == exchange.FailureReset || cause == exchange.FailureTimeout {
+		if cause.Broken() {
 			p.host.Stats.Unmatched++
 			p.abandonAll()
 			return

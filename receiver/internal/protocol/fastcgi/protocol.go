@@ -105,13 +105,7 @@ func mayBegin(b []byte) bool {
 
 // New implements protocol.Protocol.
 func (f *fastcgi) New(h protocol.Host, requests protocol.Direction) protocol.Parser {
-	p := &parser{host: h, settings: f.settings, requests: requests, role: h.Connection.Role}
-	if p.role == exchange.RoleUnknown {
-		p.role = exchange.RoleServer
-		if requests == protocol.Sent {
-			p.role = exchange.RoleClient
-		}
-	}
+	p := &parser{host: h, settings: f.settings, requests: requests, role: h.Role(requests)}
 	p.searching = [2]bool{h.MidStream, h.MidStream}
 	return p
 }

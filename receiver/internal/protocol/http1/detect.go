@@ -5,7 +5,6 @@ package http1
 import (
 	"bytes"
 
-	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
 )
 
@@ -22,21 +21,7 @@ const (
 // travel decides; so does a status line in the opposite direction, which is
 // what an older connection may show first.
 func detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction) {
-	switch e.Role {
-	case exchange.RoleClient:
-		return detectIn(e, protocol.Sent), protocol.Sent
-	case exchange.RoleServer:
-		return detectIn(e, protocol.Received), protocol.Received
-	}
-	received := detectIn(e, protocol.Received)
-	if received == protocol.Accepted {
-		return received, protocol.Received
-	}
-	sent := detectIn(e, protocol.Sent)
-	if sent == protocol.Rejected {
-		return received, protocol.Received
-	}
-	return sent, protocol.Sent
+	return protocol.DetectByRole(e, detectIn)
 }
 
 // detectIn judges the evidence for requests that travel in direction req.

@@ -17,17 +17,7 @@ func (p *parser) End(e protocol.End) {
 	if p.err != nil || p.closed {
 		return
 	}
-	if e.Cause == exchange.FailureNone {
-		e.Cause = exchange.FailureEOF
-		if e.Dir == protocol.Sent {
-			e.Cause = exchange.FailureClosed
-		}
-	}
-	if p.ends[e.Dir].Time == 0 {
-		p.ends[e.Dir] = e
-	}
-	broken := e.Cause == exchange.FailureReset || e.Cause == exchange.FailureTimeout
-	if e.Dir != p.direction || broken && e.Dir == protocol.Received {
+	if p.ends.Note(&e, p.direction) {
 		p.fail(e.Time, e.Cause, e.Dir != p.direction)
 	}
 }
@@ -49,7 +39,7 @@ func (p *parser) Close(time uint64, cause exchange.Failure) {
 // fail ends every exchange in flight, because no more responses can come. A
 // response that lasts until the end is complete if the end was orderly.
 func (p *parser) fail(time uint64, cause exchange.Failure, orderly bool) {
-	if cause == exchange.FailureReset || cause == exchange.FailureTimeout {
+	if cause.Broken() {
 		orderly = false
 	}
 	st := &p.resp
@@ -73,29 +63,11 @@ func (p *parser) fail(time uint64, cause exchange.Failure, orderly bool) {
 		if sl == st.slot {
 			sl.d.ResponseBody = st.size()
 		}
-		at, why := p.ended(sl.x.Start, time, cause)
+		at, why := p.ends.Since(sl.x.Start, time, cause, p.direction)
 		p.finish(at, why)
 	}
 	st.slot = nil
 	if st.state != stateSync {
 		st.sync(false)
 	}
-}
-
-// ended is what ended an exchange that began at start: the earliest end of a
-// direction since, or else what is reported now.
-func (p *parser) ended(start, time uint64, cause exchange.Failure) (uint64, exchange.Failure) {
-	for dir := range p.ends {
-		e := &p.ends[dir]
-		if e.Cause == exchange.FailureNone || e.Time < start || e.Time >= time {
-			continue
-		}
-		if protocol.Direction(dir) == protocol.Sent && e.Cause == exchange.FailureClosed &&
-			p.direction == protocol.Sent && cause != exchange.FailureClosed {
-			// A client's half-close: it went on waiting, until now.
-			continue
-		}
-		time, cause = e.Time, e.Cause
-	}
-	return time, cause
 }

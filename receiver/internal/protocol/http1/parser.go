@@ -142,7 +142,7 @@ type parser struct {
 	unsent bool
 
 	// recorded ends of the directions (end.go).
-	ends [2]protocol.End
+	ends protocol.Ends
 
 	settled int
 

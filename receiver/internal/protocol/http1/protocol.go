@@ -3,7 +3,6 @@
 package http1
 
 import (
-	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/httpconv"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
 )
@@ -45,16 +44,9 @@ func (h *http1) New(host protocol.Host, req protocol.Direction) protocol.Parser 
 		host:      host,
 		settings:  h.settings,
 		direction: req,
-		role:      host.Connection.Role,
+		role:      host.Role(req),
 		pairing:   pairing{certain: true, answered: true},
 		window:    protocol.DefaultWindow,
-	}
-	if p.role == exchange.RoleUnknown {
-		// Who reads requests is the server (a socketpair cannot tell).
-		p.role = exchange.RoleServer
-		if req == protocol.Sent {
-			p.role = exchange.RoleClient
-		}
 	}
 	return p
 }

@@ -3,28 +3,13 @@
 package http2
 
 import (
-	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
 )
 
 // detect judges the evidence. The preface decides; on an older connection so do frames
 // that follow each other, if there is a header section among them that decodes.
 func detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction) {
-	switch e.Role {
-	case exchange.RoleClient:
-		return detectIn(e, protocol.Sent), protocol.Sent
-	case exchange.RoleServer:
-		return detectIn(e, protocol.Received), protocol.Received
-	}
-	received := detectIn(e, protocol.Received)
-	if received == protocol.Accepted {
-		return received, protocol.Received
-	}
-	sent := detectIn(e, protocol.Sent)
-	if sent == protocol.Rejected {
-		return received, protocol.Received
-	}
-	return sent, protocol.Sent
+	return protocol.DetectByRole(e, detectIn)
 }
 
 // detectIn judges the evidence for requests that travel in direction req.

@@ -13,11 +13,7 @@ func (p *parser) End(e protocol.End) {
 	if p.err != nil || p.closed {
 		return
 	}
-	if p.ends[e.Dir].Time == 0 {
-		p.ends[e.Dir] = e
-	}
-	broken := e.Cause == exchange.FailureReset || e.Cause == exchange.FailureTimeout
-	if e.Dir != p.requests || broken && e.Dir == protocol.Received {
+	if p.ends.Note(&e, p.requests) {
 		p.fail(e.Time, e.Cause)
 	}
 }
@@ -44,24 +40,7 @@ func (p *parser) fail(time uint64, cause exchange.Failure) {
 			p.abandon(c)
 			continue
 		}
-		at, why := p.endOf(c.x.Start, time, cause)
+		at, why := p.ends.Since(c.x.Start, time, cause, p.requests)
 		p.finish(c, at, why)
 	}
-}
-
-// endOf is what ended a call that began at start: the earliest end of a direction
-// since, or else what is reported now.
-func (p *parser) endOf(start, time uint64, cause exchange.Failure) (uint64, exchange.Failure) {
-	for dir := range p.ends {
-		e := &p.ends[dir]
-		if e.Cause == exchange.FailureNone || e.Time < start || e.Time >= time {
-			continue
-		}
-		if protocol.Direction(dir) == protocol.Sent && p.requests == protocol.Sent &&
-			e.Cause == exchange.FailureClosed && cause != exchange.FailureClosed {
-			continue // a client's half-close: it went on waiting
-		}
-		time, cause = e.Time, e.Cause
-	}
-	return time, cause
 }

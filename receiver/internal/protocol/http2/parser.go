@@ -80,21 +80,14 @@ type parser struct {
 	measured exchange.Measured
 	// time of the segment at hand.
 	time  uint64
-	ends  [2]protocol.End
+	ends  protocol.Ends
 	state string // the tracestate seen last
 }
 
 var _ protocol.Parser = (*parser)(nil)
 
 func newParser(host protocol.Host, o Options, req protocol.Direction) *parser {
-	p := &parser{host: host, options: o, requests: req, role: host.Connection.Role, measured: exchange.Unmeasured, strays: true}
-	if p.role == exchange.RoleUnknown {
-		// Who reads requests is the server (a socketpair cannot tell).
-		p.role = exchange.RoleServer
-		if req == protocol.Sent {
-			p.role = exchange.RoleClient
-		}
-	}
+	p := &parser{host: host, options: o, requests: req, role: host.Role(req), measured: exchange.Unmeasured, strays: true}
 	for i := range p.dirs {
 		p.dirs[i].hpack.forget()
 	}

@@ -16,11 +16,7 @@ func (p *parser) End(e protocol.End) {
 	if p.err != nil || p.closed {
 		return
 	}
-	if p.ends[e.Dir].Time == 0 {
-		p.ends[e.Dir] = e
-	}
-	broken := e.Cause == exchange.FailureReset || e.Cause == exchange.FailureTimeout
-	if e.Dir != p.direction || broken && e.Dir == protocol.Received {
+	if p.ends.Note(&e, p.direction) {
 		p.fail(e.Time, e.Cause)
 	}
 }
@@ -44,7 +40,7 @@ func (p *parser) Close(time uint64, cause exchange.Failure) {
 // fail ends every call in flight, because no more responses can come.
 func (p *parser) fail(time uint64, cause exchange.Failure) {
 	for c := p.calls.Front(); c != nil; c = p.calls.Front() {
-		at, why := p.ended(c.origin.First, time, cause)
+		at, why := p.ends.Since(c.origin.First, time, cause, p.direction)
 		switch {
 		case c.answered:
 			p.end(c, c.end, exchange.FailureNone)
@@ -58,21 +54,4 @@ func (p *parser) fail(time uint64, cause exchange.Failure) {
 			p.end(c, at, why)
 		}
 	}
-}
-
-// ended is what ended a call that began at start: the earliest end of a direction since,
-// or else what is reported now.
-func (p *parser) ended(start, time uint64, cause exchange.Failure) (uint64, exchange.Failure) {
-	for dir := range p.ends {
-		e := &p.ends[dir]
-		if e.Cause == exchange.FailureNone || e.Time < start || e.Time >= time {
-			continue
-		}
-		if protocol.Direction(dir) == protocol.Sent && e.Cause == exchange.FailureClosed &&
-			p.direction == protocol.Sent && cause != exchange.FailureClosed {
-			continue // a client's half-close: it went on waiting
-		}
-		time, cause = e.Time, e.Cause
-	}
-	return time, cause
 }

@@ -51,7 +51,7 @@ type parser struct {
 	// raw: tokens of SASL may come without a request around them.
 	raw     bool
 	orphans [maxOrphans]orphan
-	ends    [2]protocol.End
+	ends    protocol.Ends
 
 	about   about
 	held    held
@@ -84,13 +84,7 @@ type side struct {
 }
 
 func newParser(k *kafka, host protocol.Host, requests protocol.Direction) *parser {
-	p := &parser{host: host, shared: k, direction: requests, role: host.Connection.Role, window: protocol.Window{Sent: fullWindow, Received: fullWindow, After: denseAfter}}
-	if p.role == exchange.RoleUnknown {
-		p.role = exchange.RoleServer
-		if requests == protocol.Sent {
-			p.role = exchange.RoleClient
-		}
-	}
+	p := &parser{host: host, shared: k, direction: requests, role: host.Role(requests), window: protocol.Window{Sent: fullWindow, Received: fullWindow, After: denseAfter}}
 	p.requests.decoder.on = (*requestVisitor)(p)
 	p.responses.decoder.on = (*responseVisitor)(p)
 	p.requests.synced = true

@@ -205,7 +205,7 @@ func (p *parser) endEvidence(cause exchange.Failure) {
 	if !p.answer.evidence {
 		return
 	}
-	if cause == exchange.FailureReset || cause == exchange.FailureTimeout {
+	if cause.Broken() {
 		p.forgetReplies()
 		return
 	}

@@ -5,27 +5,13 @@ package mongodb
 import (
 	"encoding/binary"
 
-	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
 )
 
 // detect judges the evidence. A header with an op code of MongoDB and a document behind
 // it that begins as one are unmistakable.
 func detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction) {
-	switch e.Role {
-	case exchange.RoleClient:
-		return detectIn(e, protocol.Sent), protocol.Sent
-	case exchange.RoleServer:
-		return detectIn(e, protocol.Received), protocol.Received
-	}
-	v := detectIn(e, protocol.Received)
-	if v == protocol.Accepted {
-		return v, protocol.Received
-	}
-	if w := detectIn(e, protocol.Sent); w != protocol.Rejected {
-		return w, protocol.Sent
-	}
-	return v, protocol.Received
+	return protocol.DetectByRole(e, detectIn)
 }
 
 func detectIn(e *protocol.Evidence, req protocol.Direction) protocol.Verdict {

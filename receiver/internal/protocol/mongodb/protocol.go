@@ -4,7 +4,6 @@ package mongodb
 
 import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/dbconv"
-	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
 )
 
@@ -47,13 +46,7 @@ func (*mongodb) Detect(e *protocol.Evidence) (protocol.Verdict, protocol.Directi
 
 // New implements protocol.Protocol.
 func (m *mongodb) New(h protocol.Host, req protocol.Direction) protocol.Parser {
-	p := &parser{host: h, settings: m.settings, direction: req, role: h.Connection.Role}
-	if p.role == exchange.RoleUnknown {
-		p.role = exchange.RoleServer
-		if req == protocol.Sent {
-			p.role = exchange.RoleClient
-		}
-	}
+	p := &parser{host: h, settings: m.settings, direction: req, role: h.Role(req)}
 	return p
 }
 

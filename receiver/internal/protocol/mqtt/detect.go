@@ -20,7 +20,7 @@ func detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction) {
 		}
 		any = true
 		d := protocol.Direction(dir)
-		if e.Role != exchange.RoleUnknown && d != requests(e.Role) {
+		if e.Role != exchange.RoleUnknown && d != protocol.RequestsOf(e.Role) {
 			continue
 		}
 		switch greeting(b) {
@@ -31,7 +31,7 @@ func detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction) {
 		}
 	}
 	if e.MidStream && e.Role != exchange.RoleUnknown {
-		req := requests(e.Role)
+		req := protocol.RequestsOf(e.Role)
 		if agree(packets(e.Bytes[req], true), packets(e.Bytes[req.Other()], false)) {
 			return protocol.Accepted, req
 		}
@@ -40,13 +40,6 @@ func detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction) {
 		return protocol.Rejected, 0
 	}
 	return protocol.Undecided, 0
-}
-
-func requests(r exchange.Role) protocol.Direction {
-	if r == exchange.RoleClient {
-		return protocol.Sent
-	}
-	return protocol.Received
 }
 
 // greeting recognises CONNECT by the protocol's name and level.

@@ -5,7 +5,6 @@ package mysql
 import (
 	"bytes"
 
-	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
 )
 
@@ -22,20 +21,7 @@ const (
 // which is unmistakable; on an older one a turn has to begin with a command whose
 // bytes leave no doubt, or with a set of results.
 func detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction) {
-	switch e.Role {
-	case exchange.RoleClient:
-		return detectIn(e, protocol.Sent), protocol.Sent
-	case exchange.RoleServer:
-		return detectIn(e, protocol.Received), protocol.Received
-	}
-	v := detectIn(e, protocol.Received)
-	if v == protocol.Accepted {
-		return v, protocol.Received
-	}
-	if w := detectIn(e, protocol.Sent); w != protocol.Rejected {
-		return w, protocol.Sent
-	}
-	return v, protocol.Received
+	return protocol.DetectByRole(e, detectIn)
 }
 
 // detectIn judges the evidence for commands that travel in direction req.

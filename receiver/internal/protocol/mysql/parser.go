@@ -110,7 +110,7 @@ type parser struct {
 	small            uint8
 	scratch          []byte
 	// ends of the directions (end.go).
-	ends [2]protocol.End
+	ends protocol.Ends
 }
 
 var _ protocol.Parser = (*parser)(nil)

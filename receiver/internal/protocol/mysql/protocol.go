@@ -4,7 +4,6 @@ package mysql
 
 import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/dbconv"
-	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/stream"
 )
@@ -48,13 +47,7 @@ func (*mysql) Detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction
 
 // New implements protocol.Protocol.
 func (m *mysql) New(h protocol.Host, req protocol.Direction) protocol.Parser {
-	p := &parser{host: h, settings: m.settings, direction: req, role: h.Connection.Role, system: "mysql"}
-	if p.role == exchange.RoleUnknown {
-		p.role = exchange.RoleServer
-		if req == protocol.Sent {
-			p.role = exchange.RoleClient
-		}
-	}
+	p := &parser{host: h, settings: m.settings, direction: req, role: h.Role(req), system: "mysql"}
 	p.req.t, p.resp.t = new(stream.Stream), new(stream.Stream)
 	p.window = protocol.Window{Sent: turnWindow, Received: turnWindow, After: everything}
 	return p

@@ -20,7 +20,7 @@ func detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction) {
 		}
 		d := protocol.Direction(dir)
 		any = true
-		if e.Role == exchange.RoleUnknown || d != requests(e.Role) {
+		if e.Role == exchange.RoleUnknown || d != protocol.RequestsOf(e.Role) {
 			switch info(b) {
 			case protocol.Accepted:
 				return protocol.Accepted, d.Other()
@@ -29,8 +29,8 @@ func detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction) {
 			}
 		}
 		if e.MidStream && e.Role != exchange.RoleUnknown {
-			if unmistakable(b, d == requests(e.Role)) {
-				return protocol.Accepted, requests(e.Role)
+			if unmistakable(b, d == protocol.RequestsOf(e.Role)) {
+				return protocol.Accepted, protocol.RequestsOf(e.Role)
 			}
 		}
 	}
@@ -38,13 +38,6 @@ func detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction) {
 		return protocol.Rejected, 0
 	}
 	return protocol.Undecided, 0
-}
-
-func requests(r exchange.Role) protocol.Direction {
-	if r == exchange.RoleClient {
-		return protocol.Sent
-	}
-	return protocol.Received
 }
 
 // info recognises `INFO {"server_id":…`.

@@ -64,19 +64,13 @@ type Pairing[E, R any] struct {
 	last     uint64 // time of the segment before
 	now      uint64 // time of the segment
 	measured exchange.Measured
-	ends     [2]protocol.End
+	ends     protocol.Ends
 	closed   bool
 }
 
 // New makes the Pairing of a connection whose requests travel in direction requests.
 func New[E, R any](h protocol.Host, settings *dbconv.Settings, system string, requests protocol.Direction) Pairing[E, R] {
-	p := Pairing[E, R]{host: h, settings: settings, system: system, requests: requests, role: h.Connection.Role, certain: !h.MidStream}
-	if p.role == exchange.RoleUnknown {
-		p.role = exchange.RoleServer
-		if requests == protocol.Sent {
-			p.role = exchange.RoleClient
-		}
-	}
+	p := Pairing[E, R]{host: h, settings: settings, system: system, requests: requests, role: h.Role(requests), certain: !h.MidStream}
 	if p.role == exchange.RoleServer {
 		p.waits = provenTurns
 	}
@@ -324,17 +318,7 @@ func (p *Pairing[E, R]) End(e protocol.End) {
 	if p.closed {
 		return
 	}
-	if e.Cause == exchange.FailureNone {
-		e.Cause = exchange.FailureEOF
-		if e.Dir == protocol.Sent {
-			e.Cause = exchange.FailureClosed
-		}
-	}
-	if p.ends[e.Dir].Time == 0 {
-		p.ends[e.Dir] = e
-	}
-	broken := e.Cause == exchange.FailureReset || e.Cause == exchange.FailureTimeout
-	if e.Dir != p.requests || broken && e.Dir == protocol.Received {
+	if p.ends.Note(&e, p.requests) {
 		p.failAll(e.Time, e.Cause)
 	}
 }
@@ -365,24 +349,7 @@ func (p *Pairing[E, R]) failAll(time uint64, cause exchange.Failure) {
 		}
 	}
 	for p.queue.Len() > 0 {
-		at, why := p.ended(p.queue.Front().X.Start, time, cause)
+		at, why := p.ends.Since(p.queue.Front().X.Start, time, cause, p.requests)
 		p.finish(at, why)
 	}
-}
-
-// ended is what ended an exchange that began at start: the earliest end of a direction
-// since, or else what is reported now.
-func (p *Pairing[E, R]) ended(start, time uint64, cause exchange.Failure) (uint64, exchange.Failure) {
-	for dir := range p.ends {
-		e := &p.ends[dir]
-		if e.Cause == exchange.FailureNone || e.Time < start || e.Time >= time {
-			continue
-		}
-		if protocol.Direction(dir) == protocol.Sent && e.Cause == exchange.FailureClosed &&
-			p.requests == protocol.Sent && cause != exchange.FailureClosed {
-			continue // a client's half-close: it went on waiting, until now
-		}
-		time, cause = e.Time, e.Cause
-	}
-	return time, cause
 }

@@ -71,7 +71,7 @@ type parser struct {
 	misses   int // turns while boundaries were lost
 	// measured is of the response direction's last segment.
 	measured exchange.Measured
-	ends     [2]protocol.End
+	ends     protocol.Ends
 	// bytes and messages of the turn; bulk: there was one of large values.
 	bytes, messages int
 	bulk            bool
@@ -193,17 +193,7 @@ func (p *parser) End(e protocol.End) {
 	if p.closed || p.err != nil {
 		return
 	}
-	if e.Cause == exchange.FailureNone {
-		e.Cause = exchange.FailureEOF
-		if e.Dir == protocol.Sent {
-			e.Cause = exchange.FailureClosed
-		}
-	}
-	if p.ends[e.Dir].Time == 0 {
-		p.ends[e.Dir] = e
-	}
-	broken := e.Cause == exchange.FailureReset || e.Cause == exchange.FailureTimeout
-	if e.Dir != p.direction || broken && e.Dir == protocol.Received {
+	if p.ends.Note(&e, p.direction) {
 		p.fail(e.Time, e.Cause)
 	}
 }
@@ -220,7 +210,7 @@ func (p *parser) Close(time uint64, cause exchange.Failure) {
 		return
 	}
 	for _, e := range p.ends {
-		if e.Time != 0 && e.Time < time && (e.Dir != p.direction || e.Cause == exchange.FailureReset || e.Cause == exchange.FailureTimeout) {
+		if e.Time != 0 && e.Time < time && (e.Dir != p.direction || e.Cause.Broken()) {
 			time, cause = e.Time, e.Cause
 		}
 	}

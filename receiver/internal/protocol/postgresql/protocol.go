@@ -49,15 +49,9 @@ func (pg *postgresql) New(host protocol.Host, req protocol.Direction) protocol.P
 		host:      host,
 		settings:  pg.o.Settings,
 		direction: req,
-		role:      host.Connection.Role,
+		role:      host.Role(req),
 		system:    "postgresql",
 		measured:  exchange.Unmeasured,
-	}
-	if p.role == exchange.RoleUnknown {
-		p.role = exchange.RoleServer
-		if req == protocol.Sent {
-			p.role = exchange.RoleClient
-		}
 	}
 	return p
 }

@@ -12,21 +12,7 @@ import (
 // detect judges the evidence. An array of bulk strings of which the first is a name is
 // unmistakable; an inline command is only with a reply to it.
 func detect(e *protocol.Evidence) (protocol.Verdict, protocol.Direction) {
-	switch e.Role {
-	case exchange.RoleClient:
-		return detectIn(e, protocol.Sent), protocol.Sent
-	case exchange.RoleServer:
-		return detectIn(e, protocol.Received), protocol.Received
-	}
-	received := detectIn(e, protocol.Received)
-	if received == protocol.Accepted {
-		return received, protocol.Received
-	}
-	sent := detectIn(e, protocol.Sent)
-	if sent == protocol.Rejected {
-		return received, protocol.Received
-	}
-	return sent, protocol.Sent
+	return protocol.DetectByRole(e, detectIn)
 }
 
 func detectIn(e *protocol.Evidence, requests protocol.Direction) protocol.Verdict {

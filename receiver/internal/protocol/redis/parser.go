@@ -218,7 +218,7 @@ func (p *parser) endEvidence(cause exchange.Failure) {
 	if !a.evidence {
 		return
 	}
-	if cause == exchange.FailureReset || cause == exchange.FailureTimeout {
+	if cause.Broken() {
 		a.reset()
 		p.pairing.LoseResponses()
 		return
