@@ -230,6 +230,11 @@ struct task_key {
 	__u32 kind; /* enum task_kind */
 };
 
+struct work {
+	struct context context;
+	__u64 owner; /* address of the task that had the key's address when this was set, or 0 */
+};
+
 enum task_kind {
 	TASK_PYTHON = 0, /* address of a PyContext, which every asyncio task has one of */
 	TASK_TOKIO = 2,  /* number of a tokio task */
@@ -242,7 +247,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 32768);
 	__type(key, struct task_key);
-	__type(value, struct context);
+	__type(value, struct work);
 } tasks SEC(".maps");
 
 /* What both ends of a connection say of the request that began last. */

@@ -12,7 +12,8 @@
  *  - a task that waits for bytes is woken up by the callback that reads them
  *    (asyncio.Future.set_result), and works on the request it read.
  *
- * Addresses are used again, but not without a new Task.__init__.
+ * Addresses are used again, also by contexts of callbacks. So what a task's context
+ * works on is believed only while the task has it: it lets go of it at its end.
  *
  * Threads of a pool (concurrent.futures.ThreadPoolExecutor) take work items out of a
  * queue.SimpleQueue. Who has put one there is known by SimpleQueue.put; which one a
@@ -63,6 +64,18 @@ static __always_inline __u64 python_context(struct task_struct *task, struct run
 	return context;
 }
 
+/* What a context works on: one that reads requests, or that of a task which lives. */
+static __always_inline struct context *context_work(struct runtime *rt, __u32 tgid, __u64 context)
+{
+	struct work *known = (struct work *)task_work(tgid, TASK_PYTHON, context);
+	__u64 now = 0;
+
+	if (!known || !known->owner)
+		return known ? &known->context : NULL;
+	bpf_probe_read_user(&now, sizeof(now), (void *)(known->owner + rt->python_task));
+	return now == context ? &known->context : NULL;
+}
+
 /* A task that the thread has started has its context by now. */
 static __always_inline void python_started(struct runtime *rt, __u32 tgid, struct unit *u)
 {
@@ -71,9 +84,9 @@ static __always_inline void python_started(struct runtime *rt, __u32 tgid, struc
 	if (!u->started)
 		return;
 	bpf_probe_read_user(&context, sizeof(context), (void *)(u->started + rt->python_task));
-	u->started = 0;
 	if (context)
-		task_set(tgid, TASK_PYTHON, context, &u->started_for);
+		task_set_owned(tgid, TASK_PYTHON, context, &u->started_for, u->started);
+	u->started = 0;
 }
 
 /*
@@ -98,7 +111,7 @@ __attribute__((noinline)) int python_work(__u32 written)
 		python_started(rt, tgid, u);
 	context = python_context(task, rt);
 	if (context) {
-		known = task_work(tgid, TASK_PYTHON, context);
+		known = context_work(rt, tgid, context);
 		if (known && known->method != TASK_SHARED && request_of(known)) {
 			s->found.seed = known->seed;
 			s->found.slot = known->slot;
@@ -187,10 +200,10 @@ static __always_inline void python_read(struct task_struct *task, struct runtime
 	}
 	if (!context)
 		return;
-	old = task_work(tgid, TASK_PYTHON, context);
+	old = context_work(rt, tgid, context);
 	if (old && (old->method == TASK_SHARED || (old->method == TASK_READS && old->slot != x->slot && active(old))))
 		fresh.method = TASK_SHARED;
-	task_set(tgid, TASK_PYTHON, context, &fresh);
+	task_set_owned(tgid, TASK_PYTHON, context, &fresh, old ? ((struct work *)old)->owner : 0);
 }
 
 /* Something else moved on a socket. */
@@ -237,7 +250,7 @@ static __always_inline int python_wakes(struct task_struct *task, struct runtime
 	if (!u)
 		return 0;
 	context = python_context(task, rt);
-	known = context ? task_work(tgid, TASK_PYTHON, context) : NULL;
+	known = context ? context_work(rt, tgid, context) : NULL;
 	if (known && known->method == TASK_READS) {
 		x.seed = known->seed;
 		x.slot = known->slot;
@@ -256,10 +269,10 @@ static __always_inline int python_wakes(struct task_struct *task, struct runtime
 	bpf_probe_read_user(&context, sizeof(context), (void *)(waiter + rt->python_task));
 	if (!context)
 		return 0;
-	known = task_work(tgid, TASK_PYTHON, context);
+	known = context_work(rt, tgid, context);
 	if (known && known->slot != x.slot && active(known))
 		return 0;
-	task_set(tgid, TASK_PYTHON, context, &x);
+	task_set_owned(tgid, TASK_PYTHON, context, &x, waiter);
 	return 0;
 }
 

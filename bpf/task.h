@@ -26,15 +26,20 @@ static __always_inline struct context *task_work(__u32 tgid, __u32 kind, __u64 i
 	return bpf_map_lookup_elem(&tasks, &key);
 }
 
-static __always_inline void task_set(__u32 tgid, __u32 kind, __u64 id, const struct context *x)
+static __always_inline void task_set_owned(__u32 tgid, __u32 kind, __u64 id, const struct context *x, __u64 owner)
 {
 	struct task_key key = {.task = id, .tgid = tgid, .kind = kind};
-	struct context *old = bpf_map_lookup_elem(&tasks, &key);
+	struct work *old = bpf_map_lookup_elem(&tasks, &key), fresh = {.context = *x, .owner = owner};
 
 	if (old)
-		*old = *x;
+		*old = fresh;
 	else
-		bpf_map_update_elem(&tasks, &key, x, BPF_ANY);
+		bpf_map_update_elem(&tasks, &key, &fresh, BPF_ANY);
+}
+
+static __always_inline void task_set(__u32 tgid, __u32 kind, __u64 id, const struct context *x)
+{
+	task_set_owned(tgid, kind, id, x, 0);
 }
 
 #endif

@@ -4,15 +4,16 @@ package causality
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/testbed/groundtruth"
@@ -76,6 +77,10 @@ var limits = map[string]limit{
 // the requests (the aim is 0), and spans that were not reported, in percent of the spans.
 const maxMerged, maxNotSeen = 0.05, 0.1
 
+// attempts of a run to stay within all limits. On a shared machine that holds its
+// breath for a second, a run may miss some; one that does so twice has a cause.
+const attempts = 2
+
 // TestCausality runs every scenario on every capture backend.
 //
 // CAUSALITY_SCENARIOS, a regular expression, selects scenarios; CAUSALITY_REQUESTS
@@ -91,33 +96,61 @@ func TestCausality(t *testing.T) {
 	}
 	for _, hooks := range []string{"sock", "sys_exit"} {
 		t.Run(hooks, func(t *testing.T) {
-			result, err := Run(t.Context(), Options{
-				Scenarios: os.Getenv("CAUSALITY_SCENARIOS"), Concurrency: []int{1, 16, 64}, Requests: requests, Hooks: hooks, Seed: 1, Dir: t.TempDir(), Log: t.Logf,
-			})
-			require.NoError(t, err)
-			t.Logf("\n%s", result)
-			publish(t, result, hooks)
-			judge(t, result)
+			var missed []string
+			for range attempts {
+				result, err := Run(t.Context(), Options{
+					Scenarios: os.Getenv("CAUSALITY_SCENARIOS"), Concurrency: []int{1, 16, 64}, Requests: requests, Hooks: hooks, Seed: 1, Dir: t.TempDir(), Log: t.Logf,
+				})
+				require.NoError(t, err)
+				t.Logf("\n%s", result)
+				publish(t, result, hooks)
+				missed = judge(result)
+				for _, m := range missed {
+					t.Logf("missed: %s", m)
+				}
+				if len(missed) == 0 {
+					return
+				}
+			}
+			t.Errorf("limits were missed %d times in a row, at last: %s", attempts, strings.Join(missed, "; "))
 		})
 	}
 }
 
-func judge(t *testing.T, r *Result) {
-	total := r.Total()
-	assert.Zero(t, total.Failed, "requests failed")
-	assert.Zero(t, total.Unexpected+r.Strangers, "spans nobody caused")
-	assert.LessOrEqual(t, 100*float64(total.NotSeen)/float64(total.Spans), maxNotSeen, "%% of spans not reported")
-	if !assert.LessOrEqual(t, 100*float64(total.Merged)/float64(total.Requests), maxMerged, "%% of traces merged") {
-		t.Log(r.Explain(1, regexp.MustCompile("^wrong")))
+// judge tells which limits a run missed.
+func judge(r *Result) (missed []string) {
+	miss := func(format string, args ...any) { missed = append(missed, fmt.Sprintf(format, args...)) }
+	most := func(what string, n, of int, limit float64) bool {
+		percent := 100 * float64(n) / float64(max(of, 1))
+		if percent > limit {
+			miss("%s: %d of %d, %.3f %%, and at most %v %% may be", what, n, of, percent, limit)
+		}
+		return percent <= limit
 	}
-	for name, row := range r.Rows {
+	total := r.Total()
+	most("requests that failed", total.Failed, total.Requests, 0)
+	most("spans nobody caused", total.Unexpected+r.Strangers, total.Spans, 0)
+	most("spans not reported", total.NotSeen, total.Spans, maxNotSeen)
+	if !most("traces merged", total.Merged, total.Requests, maxMerged) {
+		miss("%s", r.Explain(1, regexp.MustCompile("^wrong")))
+	}
+	for _, name := range r.rowNames() {
+		row := r.Rows[name]
 		l, ok := limits[name]
-		require.True(t, ok, "no limits for %s", name)
-		right := assert.GreaterOrEqual(t, row.percent(row.Right), l.minRight, "%s: %% right", name)
-		if !assert.LessOrEqual(t, row.percent(row.Wrong), l.maxWrong, "%s: %% wrong", name) || !right {
-			t.Log(r.Explain(1, regexp.MustCompile(" "+name+"$")))
+		if !ok {
+			miss("%s: has no limits", name)
+			continue
+		}
+		good := most(name+": wrong", row.Wrong, row.Expected, l.maxWrong)
+		if right := row.percent(row.Right); right < l.minRight {
+			miss("%s: %.2f %% right, and at least %v %% must be", name, right, l.minRight)
+			good = false
+		}
+		if !good {
+			miss("%s", r.Explain(1, regexp.MustCompile(" "+name+"$")))
 		}
 	}
+	return missed
 }
 
 func publish(t *testing.T, r *Result, name string) {

@@ -573,6 +573,12 @@ type captureUnit struct {
 	StartedFor captureContext
 }
 
+type captureWork struct {
+	_       structs.HostLayout
+	Context captureContext
+	Owner   uint64
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.

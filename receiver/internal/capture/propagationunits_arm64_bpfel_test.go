@@ -463,6 +463,12 @@ type propagationUnitsUnit struct {
 	StartedFor propagationUnitsContext
 }
 
+type propagationUnitsWork struct {
+	_       structs.HostLayout
+	Context propagationUnitsContext
+	Owner   uint64
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.

@@ -40,8 +40,8 @@ func newExaminer(set func(uint32, capture.Runtime) error, watch func(capture.Fun
 }
 
 // A process that was started is examined again when it has loaded its libraries,
-// amply, and once more for those that it loads when it needs them first.
-var settling = [...]time.Duration{2 * time.Second, 30 * time.Second}
+// amply, and twice more for those of slow starters, and that it loads when it needs them first.
+var settling = [...]time.Duration{1 * time.Second, 6 * time.Second, 30 * time.Second}
 
 // started is a process that was started lately.
 type started struct {
