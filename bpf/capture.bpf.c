@@ -108,7 +108,7 @@ static __always_inline __u64 mmsg_entry(struct conn *c, __u64 vec, __u32 vlen, _
 
 static __always_inline int on_sock(struct sock *sk, int ret, int flags, int dir)
 {
-	__u64 id = bpf_get_current_pid_tgid(), call_flags;
+	__u64 id = current_ids(), call_flags;
 	struct task_struct *task;
 	struct pt_regs *regs;
 	struct buffer b = {};
@@ -189,7 +189,7 @@ int BPF_PROG(sock_recv, struct sock *sk, int ret, int flags)
 SEC("tp_btf/tcp_rcv_space_adjust")
 int BPF_PROG(recv_splice, struct sock *sk)
 {
-	__u64 id = bpf_get_current_pid_tgid();
+	__u64 id = current_ids();
 	struct buffer b = {.kind = BUFFER_FILE};
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs;
@@ -237,7 +237,7 @@ __attribute__((noinline)) int segment_by_address(__u64 sk_addr, __u32 dir, __u32
 	if (!c)
 		return 0;
 	b = s->call;
-	on_segment(c, sk, dir, len, &b, bpf_get_current_pid_tgid(), by_sequence);
+	on_segment(c, sk, dir, len, &b, current_ids(), by_sequence);
 	return 0;
 }
 
@@ -285,8 +285,7 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 		return 0;
 	if (nr == NR_sendmmsg || nr == NR_recvmmsg)
 		return IS_COMPAT(regs) ? 0
-				       : on_mmsg(regs, ret, nr == NR_sendmmsg ? DIR_SENT : DIR_RECEIVED,
-						 bpf_get_current_pid_tgid());
+				       : on_mmsg(regs, ret, nr == NR_sendmmsg ? DIR_SENT : DIR_RECEIVED, current_ids());
 	switch (nr) {
 	case NR_read:
 	case NR_write:
@@ -304,7 +303,7 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 	default:
 		return 0;
 	}
-	id = bpf_get_current_pid_tgid();
+	id = current_ids();
 	if (!selected(id >> 32))
 		return 0;
 	if (IS_COMPAT(regs))
@@ -425,7 +424,7 @@ static __always_inline void on_pending(struct sock *sk, int dir, struct buffer *
 
 static __always_inline void on_uring(struct io_kiocb *req, int res)
 {
-	__u64 id = bpf_get_current_pid_tgid();
+	__u64 id = current_ids();
 	struct buffer b = {};
 	struct scratch *s;
 	struct sock *sk;
@@ -485,7 +484,7 @@ int BPF_PROG(uring_complete_res, struct io_ring_ctx *ring, struct io_kiocb *req,
 /* A process connects; the only change of state that happens in its own context for certain. */
 static __always_inline void on_connect(struct sock *sk)
 {
-	__u64 id = bpf_get_current_pid_tgid();
+	__u64 id = current_ids();
 	struct conn *c;
 
 	if (!selected(id >> 32) || !runtime_of(id >> 32))
@@ -493,6 +492,27 @@ static __always_inline void on_connect(struct sock *sk)
 	c = conn_by_address ? conn_by_hash(sk, true) : conn_by_storage(sk, true);
 	if (c && c->id)
 		connection_made(c, bpf_get_current_task_btf());
+}
+
+static __always_inline void emit_process(__u8 kind, __u32 tgid, __u32 parent, const char *path)
+{
+	struct process_record r = {};
+	struct scratch *s = scratch_get();
+	long n;
+
+	if (!s || !tgid)
+		return;
+	r.kind = kind;
+	r.tgid = tgid;
+	r.parent = parent;
+	r.time = bpf_ktime_get_ns();
+	bpf_get_current_comm(r.comm, sizeof(r.comm));
+	if (path) {
+		n = bpf_probe_read_kernel_str(r.path, sizeof(r.path), path);
+		if (n > 1)
+			r.path_len = n - 1;
+	}
+	ring_output(s, 0, &r, sizeof(r));
 }
 
 /*
@@ -509,6 +529,11 @@ int BPF_PROG(sock_state, struct sock *sk, int oldstate, int newstate)
 		return 0;
 	if (newstate == TCP_SYN_SENT) {
 		on_connect(sk);
+		return 0;
+	}
+	if (newstate == TCP_LISTEN) {
+		if (listen_wanted)
+			emit_process(RECORD_LISTEN, current_ids() >> 32, 0, NULL);
 		return 0;
 	}
 	if (newstate != TCP_CLOSE && newstate != TCP_FIN_WAIT1 && newstate != TCP_LAST_ACK)
@@ -572,9 +597,9 @@ int BPF_PROG(thread_woken, struct task_struct *woken)
 	__u64 place;
 	__u32 nr;
 
-	if (!enabled || task->tgid != woken->tgid || task->pid == woken->pid)
+	if (!enabled || tgid_of(task) != tgid_of(woken) || task->pid == woken->pid)
 		return 0;
-	rt = runtime_of(task->tgid);
+	rt = runtime_of(tgid_of(task));
 	if (!rt || rt->g_goid)
 		return 0;
 	regs = (struct pt_regs *)bpf_task_pt_regs(task);
@@ -599,7 +624,7 @@ int BPF_PROG(thread_woken, struct task_struct *woken)
  */
 static __always_inline struct runtime *python_runtime(struct task_struct *task)
 {
-	struct runtime *rt = enabled ? runtime_of(task->tgid) : NULL;
+	struct runtime *rt = enabled ? runtime_of(tgid_of(task)) : NULL;
 
 	return rt && rt->python_context ? rt : NULL;
 }
@@ -644,7 +669,7 @@ SEC("uprobe")
 int tokio_wake(struct pt_regs *regs)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct runtime *rt = enabled ? runtime_of(task->tgid) : NULL;
+	struct runtime *rt = enabled ? runtime_of(tgid_of(task)) : NULL;
 
 	return rt && rt->tokio_task ? tokio_wakes(task, rt, FIRST_ARGUMENT(regs)) : 0;
 }
@@ -653,7 +678,7 @@ SEC("uprobe")
 int tokio_spawn(struct pt_regs *regs)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct runtime *rt = enabled ? runtime_of(task->tgid) : NULL;
+	struct runtime *rt = enabled ? runtime_of(tgid_of(task)) : NULL;
 
 	return rt && rt->tokio_task ? tokio_starts(task, rt, SECOND_ARGUMENT(regs)) : 0;
 }
@@ -681,7 +706,7 @@ int node_submit(struct pt_regs *regs)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct unit *u = enabled ? unit_of(task, false) : NULL;
-	struct task_key key = {.task = SECOND_ARGUMENT(regs), .tgid = task->tgid, .kind = TASK_POOL};
+	struct task_key key = {.task = SECOND_ARGUMENT(regs), .tgid = tgid_of(task), .kind = TASK_POOL};
 
 	if (u && same_turn(u, task) && active(&u->current))
 		task_set(key.tgid, key.kind, key.task, &u->current);
@@ -696,7 +721,7 @@ int node_done(struct pt_regs *regs)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct unit *u = enabled ? unit_of(task, false) : NULL;
-	struct task_key key = {.task = FIRST_ARGUMENT(regs), .tgid = task->tgid, .kind = TASK_POOL};
+	struct task_key key = {.task = FIRST_ARGUMENT(regs), .tgid = tgid_of(task), .kind = TASK_POOL};
 	struct context *known;
 
 	if (!u)
@@ -713,32 +738,11 @@ int node_done(struct pt_regs *regs)
 
 /* ---- processes ---- */
 
-static __always_inline void emit_process(__u8 kind, __u32 tgid, __u32 parent, const char *path)
-{
-	struct process_record r = {};
-	struct scratch *s = scratch_get();
-	long n;
-
-	if (!s)
-		return;
-	r.kind = kind;
-	r.tgid = tgid;
-	r.parent = parent;
-	r.time = bpf_ktime_get_ns();
-	bpf_get_current_comm(r.comm, sizeof(r.comm));
-	if (path) {
-		n = bpf_probe_read_kernel_str(r.path, sizeof(r.path), path);
-		if (n > 1)
-			r.path_len = n - 1;
-	}
-	ring_output(s, 0, &r, sizeof(r));
-}
-
 /* Children are as selected as their parent, from their first instruction on. */
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
 {
-	__u32 from = parent->tgid, to = child->tgid, *verdict, v;
+	__u32 from = tgid_of(parent), to = tgid_of(child), *verdict, v;
 	struct runtime *rt, copy;
 
 	if (from == to) {
@@ -770,15 +774,14 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
-	__u32 tgid = task->tgid, v = PROCESS_PENDING, *verdict;
+	__u32 tgid = tgid_of(task), v = PROCESS_PENDING, *verdict;
 
 	bpf_map_delete_elem(&runtimes, &tgid);
-	if (!default_selected) {
-		verdict = bpf_map_lookup_elem(&processes, &tgid);
-		if (verdict)
-			v |= (*verdict & ~VERDICT_MASK) + VERDICT_EXECUTED;
+	verdict = bpf_map_lookup_elem(&processes, &tgid);
+	if (verdict)
+		v |= (*verdict & ~VERDICT_MASK) + VERDICT_EXECUTED;
+	if (verdict || !default_selected)
 		bpf_map_update_elem(&processes, &tgid, &v, BPF_ANY);
-	}
 	emit_process(RECORD_EXEC, tgid, 0, bprm->filename);
 	return 0;
 }
@@ -786,7 +789,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(process_exit, struct task_struct *task)
 {
-	__u32 tgid = task->tgid, tid = task->pid;
+	__u32 tgid = tgid_of(task), tid = task->pid;
 
 	if (units_by_tid)
 		bpf_map_delete_elem(&units_hash, &tid);

@@ -583,7 +583,7 @@ static __always_inline void request_over(struct conn *c)
 static __always_inline void request_arrived(struct scratch *s, struct conn *c, struct sock *sk, struct tcp_sock *tp,
 					    struct task_struct *task, __u64 start, __u32 len, __u64 now)
 {
-	__u32 tgid = task->tgid, position = join_position(c, DIR_RECEIVED, start, len);
+	__u32 tgid = tgid_of(task), position = join_position(c, DIR_RECEIVED, start, len);
 	struct runtime *rt = runtime_of(tgid);
 	struct context x = {.slot = (__u32)c->id};
 	struct request *r = request_at(x.slot);
@@ -648,12 +648,12 @@ static __always_inline void request_arrived(struct scratch *s, struct conn *c, s
  */
 static __always_inline void request_continued(struct conn *c, struct task_struct *task, __u32 before)
 {
-	struct runtime *rt = runtime_of(task->tgid);
+	struct runtime *rt = runtime_of(tgid_of(task));
 
 	if (!rt || !active(&c->current))
 		return;
 	if (rt->g_goid && before == 1)
-		goroutine_set(task->tgid, task, rt, &c->current);
+		goroutine_set(tgid_of(task), task, rt, &c->current);
 	else if (!rt->g_goid) {
 		thread_set(task, rt, &c->current, false);
 		if (rt->python_context)
@@ -666,7 +666,7 @@ static __always_inline void request_continued(struct conn *c, struct task_struct
 /* A server sends the first bytes of a response. */
 static __always_inline void response_left(struct scratch *s, struct conn *c, struct task_struct *task)
 {
-	struct runtime *rt = runtime_of(task->tgid);
+	struct runtime *rt = runtime_of(tgid_of(task));
 	struct request *r = request_of(&c->current);
 	struct unit *u;
 
@@ -704,11 +704,11 @@ static __always_inline void response_left(struct scratch *s, struct conn *c, str
 /* For which request does a client's connection send one now? */
 static __always_inline struct request *made_for(struct conn *c, struct task_struct *task, struct context *x)
 {
-	struct runtime *rt = runtime_of(task->tgid);
+	struct runtime *rt = runtime_of(tgid_of(task));
 	struct request *r;
 	bool distrusted;
 
-	context_now(task, rt, task->tgid, c, true, x);
+	context_now(task, rt, tgid_of(task), c, true, x);
 	if (rt && rt->python_context)
 		python_moved(task);
 	/* (tokio's tasks that open one start the task that writes there.) */
@@ -787,7 +787,7 @@ static __always_inline void request_left(struct scratch *s, struct conn *c, stru
 /* A client reads from a response: an event loop goes on with what waited for it. */
 static __always_inline void response_arrived(struct conn *c, struct task_struct *task)
 {
-	struct runtime *rt = runtime_of(task->tgid);
+	struct runtime *rt = runtime_of(tgid_of(task));
 
 	if (rt && rt->python_context)
 		python_moved(task);
@@ -817,13 +817,13 @@ static __always_inline void measure(struct scratch *s, struct conn *c, struct tc
 /* A client begins to connect, in the calling thread: for whom? */
 static __always_inline void connection_made(struct conn *c, struct task_struct *task)
 {
-	struct runtime *rt = runtime_of(task->tgid);
+	struct runtime *rt = runtime_of(tgid_of(task));
 	struct context x;
 
 	if (!rt || rt->g_goid)
 		return;
 	c->opened = 1;
-	context_now(task, rt, task->tgid, c, false, &x);
+	context_now(task, rt, tgid_of(task), c, false, &x);
 	if (x.method && (x.method < METHOD_LINKS || doubtful(&x)) && active(&x))
 		c->current = x;
 }

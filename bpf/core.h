@@ -69,7 +69,7 @@ static __always_inline struct sock *sock_of(struct file *file)
 /* The same for a connection that was asked about before. */
 static __always_inline bool still_selected(struct conn *c, __u32 tgid)
 {
-	if (c->checked_tgid == tgid && c->checked_epoch == verdict_epoch)
+	if (tgid && c->checked_tgid == tgid && c->checked_epoch == verdict_epoch)
 		return true;
 	if (!selected(tgid))
 		return false;

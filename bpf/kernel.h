@@ -68,6 +68,7 @@ enum {
 /* include/net/tcp_states.h */
 #define TCP_SYN_SENT 2
 #define TCP_FIN_WAIT1 4
+#define TCP_LISTEN 10
 #define TCP_CLOSE 7
 #define TCP_LAST_ACK 9
 
@@ -89,6 +90,9 @@ enum {
 
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
+
+/* enum pid_type: the process's, since v4.19. */
+#define PIDTYPE_TGID 1
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -222,6 +226,7 @@ typedef struct {
 
 struct signal_struct {
 	atomic_t live;
+	struct pid *pids[PIDTYPE_TGID + 1];
 };
 
 struct sched_entity {
@@ -258,6 +263,21 @@ struct task_struct {
 	struct files_struct *files;
 	struct io_uring_task *io_uring;
 	struct signal_struct *signal;
+};
+
+struct pid_namespace {
+	struct ns_common ns;
+};
+
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+};
+
+/* numbers[i] is the process's id in the namespace that is i levels below the initial one. */
+struct pid {
+	unsigned int level;
+	struct upid numbers[1];
 };
 
 struct linux_binprm {

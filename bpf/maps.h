@@ -26,9 +26,11 @@ const volatile __u32 cpus = 1;                  /* possible CPUs */
 const volatile __u32 conn_by_address = 0;       /* state lives in conn_hash (sys_exit backend) */
 const volatile __u32 join_same_node = 1;        /* 0 in tests of what works between nodes only */
 const volatile struct beginning beginnings[BEGINNINGS] = {};
-const volatile __u32 datagrams = 0;    /* UDP sockets are watched, too */
-const volatile __u32 units_by_tid = 0; /* units live in units_hash (injection on older kernels) */
-const volatile __u32 inject = 0;       /* enum injection: what propagation.bpf.c writes */
+const volatile __u32 datagrams = 0;     /* UDP sockets are watched, too */
+const volatile __u32 pid_namespace = 0; /* inode of the Collector's pid namespace, if it is not the initial one */
+const volatile __u32 listen_wanted = 0; /* rules ask for listening ports */
+const volatile __u32 units_by_tid = 0;  /* units live in units_hash (injection on older kernels) */
+const volatile __u32 inject = 0;        /* enum injection: what propagation.bpf.c writes */
 
 enum injection {
 	INJECT_TCP_OPTION = 1 << 0,
@@ -348,8 +350,11 @@ struct {
 
 static __always_inline __u32 verdict_of(__u32 tgid)
 {
-	__u32 *verdict = bpf_map_lookup_elem(&processes, &tgid);
+	__u32 *verdict;
 
+	if (pid_namespace && !tgid)
+		return PROCESS_IGNORED;
+	verdict = bpf_map_lookup_elem(&processes, &tgid);
 	return verdict ? *verdict & VERDICT_MASK : PROCESS_DEFAULT;
 }
 
@@ -484,6 +489,49 @@ static __always_inline struct scratch *scratch_get(void)
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&scratches, &zero);
+}
+
+/* ---- ids of processes, as the Collector knows them ---- */
+
+#define PID_NAMESPACE_DEPTH 8
+
+/*
+ * The id that a struct pid has in the Collector's pid namespace; 0 if it has none there.
+ * A global function, so that the verifier walks it once.
+ */
+__attribute__((noinline)) int id_inside(__u64 at)
+{
+	struct pid *pid = (struct pid *)at;
+	__u32 level = BPF_CORE_READ(pid, level);
+	struct upid up;
+	int i;
+
+	for (i = 0; i < PID_NAMESPACE_DEPTH; i++) {
+		if (bpf_probe_read_kernel(&up, sizeof(up), &pid->numbers[level]))
+			return 0;
+		if (BPF_CORE_READ(up.ns, ns.inum) == pid_namespace)
+			return up.nr;
+		if (!level--)
+			return 0;
+	}
+	return 0;
+}
+
+static __always_inline __u32 tgid_of(struct task_struct *task)
+{
+	if (!pid_namespace)
+		return task->tgid;
+	return id_inside((__u64)BPF_CORE_READ(task, signal, pids[PIDTYPE_TGID]));
+}
+
+/* The current process's id << 32 | the thread's, which is that of the initial namespace. */
+static __always_inline __u64 current_ids(void)
+{
+	__u64 ids = bpf_get_current_pid_tgid();
+
+	if (!pid_namespace)
+		return ids;
+	return (__u64)tgid_of(bpf_get_current_task_btf()) << 32 | (__u32)ids;
 }
 
 #endif

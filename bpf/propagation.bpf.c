@@ -138,7 +138,6 @@ enum sock_ops_callback {
 
 #define TCP_ESTABLISHED 1
 #define TCP_CLOSE_WAIT 8
-#define TCP_LISTEN 10
 
 #define SEND_SHUTDOWN 2
 #define O_NONBLOCK 04000
@@ -553,7 +552,7 @@ static __always_inline void option_prepare(struct wire *w, struct bpf_sock *sk, 
 		return;
 	if ((w->flags & WIRE_ARMED) && w->position == tp->write_seq)
 		return;
-	if (!sending(task, &nr) || !chosen(task->tgid))
+	if (!sending(task, &nr) || !chosen(tgid_of(task)))
 		return;
 	c = conn_get(sk, tp);
 	if (!c)
@@ -780,7 +779,7 @@ static __always_inline void on_connecting(struct bpf_sock_ops *o)
 	struct tcp_sock *tp;
 	struct wire *w;
 
-	if (!sk || (task->flags & PF_KTHREAD) || !chosen(task->tgid))
+	if (!sk || (task->flags & PF_KTHREAD) || !chosen(tgid_of(task)))
 		return;
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp || (bpf_core_field_exists(tp->is_mptcp) && tp->is_mptcp))
@@ -859,7 +858,7 @@ static __always_inline void on_listening(struct bpf_sock_ops *o)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct bpf_sock *sk = o->sk;
 	struct listener_key key;
-	__u32 tgid = task->tgid;
+	__u32 tgid = tgid_of(task);
 	struct wire *w;
 
 	/* Most listen before user space has looked at them: see answers. */
@@ -1006,7 +1005,7 @@ static __always_inline bool room(struct tcp_sock *tp, __u32 need)
 /* May the socket stay in the sockhash? */
 static __always_inline bool stays(struct task_struct *task, struct tcp_sock *tp)
 {
-	__u32 tgid = task->tgid;
+	__u32 tgid = tgid_of(task);
 	struct program_key key = {};
 	struct file *exe;
 
@@ -1198,7 +1197,7 @@ static __always_inline int put_context(struct sk_msg_md *msg, struct wire *w, st
 	__u64 stated;
 	int written;
 
-	if (!c || !chosen(task->tgid))
+	if (!c || !chosen(tgid_of(task)))
 		return SK_PASS;
 	if (!prepare(c, tp, task)) {
 		count(COUNT_HEADER_BOUNDARY, 1);

@@ -97,10 +97,10 @@ static __always_inline void python_started(struct runtime *rt, __u32 tgid, struc
 __attribute__((noinline)) int python_work(__u32 written)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct runtime *rt = runtime_of(task->tgid);
+	struct runtime *rt = runtime_of(tgid_of(task));
 	struct unit *u = unit_of(task, false);
 	struct scratch *s = scratch_get();
-	__u32 tgid = task->tgid;
+	__u32 tgid = tgid_of(task);
 	struct context *known;
 	__u64 context;
 
@@ -139,11 +139,11 @@ __attribute__((noinline)) int python_work(__u32 written)
 __attribute__((noinline)) int python_item(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct runtime *rt = runtime_of(task->tgid);
+	struct runtime *rt = runtime_of(tgid_of(task));
 	struct scratch *s = scratch_get();
 	struct context *known = NULL;
 	__u64 state, chunk = 0, item = 0;
-	__u32 tgid = task->tgid;
+	__u32 tgid = tgid_of(task);
 	struct unit *u;
 	int i;
 
@@ -191,7 +191,7 @@ static __always_inline void python_read(struct task_struct *task, struct runtime
 	__u64 context = python_context(task, rt);
 	struct unit *u = unit_of(task, false);
 	struct context *old, fresh = {.seed = x->seed, .slot = x->slot, .method = TASK_READS};
-	__u32 tgid = task->tgid;
+	__u32 tgid = tgid_of(task);
 
 	if (rt->uvloop) {
 		if (u)
@@ -245,7 +245,7 @@ static __always_inline int python_wakes(struct task_struct *task, struct runtime
 	struct unit *u = unit_of(task, false);
 	struct context *known, x = {};
 	__u64 waiter = 0, context;
-	__u32 tgid = task->tgid;
+	__u32 tgid = tgid_of(task);
 
 	if (!u)
 		return 0;
@@ -280,7 +280,7 @@ static __always_inline int python_wakes(struct task_struct *task, struct runtime
 static __always_inline int python_writes(struct task_struct *task, struct runtime *rt, __u64 self)
 {
 	struct scratch *s = scratch_get();
-	__u32 tgid = task->tgid, fd = 0;
+	__u32 tgid = tgid_of(task), fd = 0;
 	struct context x = {};
 	__u64 handle = 0;
 
@@ -300,7 +300,7 @@ static __always_inline int python_writes(struct task_struct *task, struct runtim
 static __always_inline int python_puts(struct task_struct *task, struct runtime *rt, __u64 arguments)
 {
 	struct scratch *s = scratch_get();
-	__u32 tgid = task->tgid;
+	__u32 tgid = tgid_of(task);
 	struct context x = {};
 	__u64 item = 0;
 	struct unit *u;

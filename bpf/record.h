@@ -34,6 +34,7 @@ enum record_kind {
 	RECORD_EXEC = 5,    /* struct process_record */
 	RECORD_EXIT = 6,    /* struct process_record */
 	RECORD_FORK = 8,    /* struct process_record: a child of a process that is watched by name */
+	RECORD_LISTEN = 9,  /* struct process_record: a process listens on a port */
 	RECORD_CONTEXT = 7, /* struct context_record: of the request that the next segment starts */
 };
 

@@ -39,7 +39,7 @@ static __always_inline __u64 tokio_task(struct task_struct *task, struct runtime
 __attribute__((noinline)) int tokio_work(__u32 sends)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct runtime *rt = runtime_of(task->tgid);
+	struct runtime *rt = runtime_of(tgid_of(task));
 	struct scratch *s = scratch_get();
 	struct context *known;
 	__u64 id;
@@ -48,7 +48,7 @@ __attribute__((noinline)) int tokio_work(__u32 sends)
 		return 0;
 	s->found.seed = 0;
 	id = tokio_task(task, rt);
-	known = id ? task_work(task->tgid, TASK_TOKIO, id) : NULL;
+	known = id ? task_work(tgid_of(task), TASK_TOKIO, id) : NULL;
 	if (!known || !request_of(known))
 		return 0;
 	s->found.seed = known->seed;
@@ -64,7 +64,7 @@ __attribute__((noinline)) int tokio_work(__u32 sends)
 static __always_inline void tokio_answered(struct task_struct *task, struct runtime *rt, const struct context *x)
 {
 	__u64 id = tokio_task(task, rt);
-	struct context *known = id ? task_work(task->tgid, TASK_TOKIO, id) : NULL;
+	struct context *known = id ? task_work(tgid_of(task), TASK_TOKIO, id) : NULL;
 
 	if (known && known->seed == x->seed && known->method != TASK_READS && known->method != TASK_CONTESTED)
 		known->method = TASK_USED;
@@ -77,7 +77,7 @@ static __always_inline void tokio_read(struct task_struct *task, struct runtime 
 	__u64 id = tokio_task(task, rt);
 
 	if (id)
-		task_set(task->tgid, TASK_TOKIO, id, &fresh);
+		task_set(tgid_of(task), TASK_TOKIO, id, &fresh);
 }
 
 /* The number of the task whose header is at an address. */
@@ -97,7 +97,7 @@ static __always_inline int tokio_starts(struct task_struct *task, struct runtime
 {
 	__u64 id = tokio_task(task, rt), started = header ? tokio_number(header) : 0;
 	struct context *known, x = {};
-	__u32 tgid = task->tgid;
+	__u32 tgid = tgid_of(task);
 
 	rt->tokio_starts = 1;
 	known = id ? task_work(tgid, TASK_TOKIO, id) : NULL;
@@ -115,7 +115,7 @@ static __always_inline int tokio_wakes(struct task_struct *task, struct runtime 
 {
 	__u64 id = tokio_task(task, rt), woken;
 	struct context *known, x = {};
-	__u32 tgid = task->tgid;
+	__u32 tgid = tgid_of(task);
 
 	if (!id)
 		return 0;

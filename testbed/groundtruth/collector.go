@@ -43,6 +43,9 @@ type CollectorOptions struct {
 	Compression string
 	// TracesOnly leaves out the metrics pipeline.
 	TracesOnly bool
+	// Contained gives it a pid namespace of its own, in which it is process 1, as in a
+	// pod that shares its process namespace.
+	Contained bool
 	// Dir keeps the configuration and the log.
 	Dir string
 }
@@ -185,6 +188,11 @@ func StartCollector(o CollectorOptions) (*Collector, error) {
 	c.cmd.Stdout = io.MultiWriter(logFile, c.log)
 	c.cmd.Stderr = c.cmd.Stdout
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if o.Contained {
+		c.cmd.Path = "/bin/sh"
+		c.cmd.Args = []string{"sh", "-c", `mount --make-rprivate / && mount -t proc proc /proc && exec "$@"`, "sh", binary, "--config", path}
+		c.cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWPID | syscall.CLONE_NEWNS
+	}
 	c.Started = time.Now()
 	// Pdeathsig is sent when the thread that forked ends: keep it.
 	started := make(chan error)

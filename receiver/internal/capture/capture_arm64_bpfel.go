@@ -288,6 +288,7 @@ const (
 	captureRecordKindRECORD_EXEC    captureRecordKind = 5
 	captureRecordKindRECORD_EXIT    captureRecordKind = 6
 	captureRecordKindRECORD_FORK    captureRecordKind = 8
+	captureRecordKindRECORD_LISTEN  captureRecordKind = 9
 	captureRecordKindRECORD_CONTEXT captureRecordKind = 7
 )
 
@@ -639,6 +640,8 @@ const (
 	captureVarIdKey                = "id_key"
 	captureVarInject               = "inject"
 	captureVarJoinSameNode         = "join_same_node"
+	captureVarListenWanted         = "listen_wanted"
+	captureVarPidNamespace         = "pid_namespace"
 	captureVarRingMask             = "ring_mask"
 	captureVarRingWakeBytes        = "ring_wake_bytes"
 	captureVarSampleBound          = "sample_bound"
@@ -774,6 +777,8 @@ type captureVariableSpecs struct {
 	IdKey                *ebpf.VariableSpec `ebpf:"id_key"`
 	Inject               *ebpf.VariableSpec `ebpf:"inject"`
 	JoinSameNode         *ebpf.VariableSpec `ebpf:"join_same_node"`
+	ListenWanted         *ebpf.VariableSpec `ebpf:"listen_wanted"`
+	PidNamespace         *ebpf.VariableSpec `ebpf:"pid_namespace"`
 	RingMask             *ebpf.VariableSpec `ebpf:"ring_mask"`
 	RingWakeBytes        *ebpf.VariableSpec `ebpf:"ring_wake_bytes"`
 	SampleBound          *ebpf.VariableSpec `ebpf:"sample_bound"`
@@ -887,6 +892,8 @@ type captureVariables struct {
 	IdKey                *ebpf.Variable `ebpf:"id_key"`
 	Inject               *ebpf.Variable `ebpf:"inject"`
 	JoinSameNode         *ebpf.Variable `ebpf:"join_same_node"`
+	ListenWanted         *ebpf.Variable `ebpf:"listen_wanted"`
+	PidNamespace         *ebpf.Variable `ebpf:"pid_namespace"`
 	RingMask             *ebpf.Variable `ebpf:"ring_mask"`
 	RingWakeBytes        *ebpf.Variable `ebpf:"ring_wake_bytes"`
 	SampleBound          *ebpf.Variable `ebpf:"sample_bound"`

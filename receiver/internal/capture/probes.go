@@ -38,6 +38,8 @@ type Options struct {
 	Beginnings []Beginning
 	// Datagrams: UDP sockets are watched, too.
 	Datagrams bool
+	// Listens: there is a record of KindListen when a process begins to listen.
+	Listens bool
 	// Propagation says which contexts are written into requests that leave.
 	Propagation Propagation
 	// Apart keeps the two ends of a connection from finding each other on this
@@ -125,6 +127,8 @@ func Load(o Options) (*Probes, error) {
 		"conn_by_address":  boolMask(backend == BackendSysExit),
 		"join_same_node":   boolMask(!o.Apart),
 		"datagrams":        boolMask(o.Datagrams),
+		"listen_wanted":    boolMask(o.Listens),
+		"pid_namespace":    pidNamespace("/proc/self/ns/pid"),
 		"beginnings":       beginnings(o.Beginnings),
 	}
 	if err := o.Propagation.size(spec, constants, o); err != nil {
@@ -161,6 +165,21 @@ func setConstants(spec *ebpf.CollectionSpec, constants map[string]any) error {
 		}
 	}
 	return nil
+}
+
+// initialPIDNamespace is the inode of the pid namespace that the kernel starts with
+// (PROC_PID_INIT_INO).
+const initialPIDNamespace = 0xEFFFFFFC
+
+// pidNamespace is the inode of this process's pid namespace, in whose ids the kernel is
+// to speak; 0 for the initial one, whose ids need no looking up, and if there is no
+// telling.
+func pidNamespace(path string) uint32 {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil || st.Ino == initialPIDNamespace {
+		return 0
+	}
+	return uint32(st.Ino)
 }
 
 // tick is the length of the kernel's jiffies, ns: coarse clocks count them.

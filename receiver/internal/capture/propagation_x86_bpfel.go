@@ -62,7 +62,9 @@ const (
 	propagationVarIdKey              = "id_key"
 	propagationVarInject             = "inject"
 	propagationVarJoinSameNode       = "join_same_node"
+	propagationVarListenWanted       = "listen_wanted"
 	propagationVarMayStay            = "may_stay"
+	propagationVarPidNamespace       = "pid_namespace"
 	propagationVarRingMask           = "ring_mask"
 	propagationVarRingWakeBytes      = "ring_wake_bytes"
 	propagationVarSampleBound        = "sample_bound"
@@ -174,7 +176,9 @@ type propagationVariableSpecs struct {
 	IdKey             *ebpf.VariableSpec `ebpf:"id_key"`
 	Inject            *ebpf.VariableSpec `ebpf:"inject"`
 	JoinSameNode      *ebpf.VariableSpec `ebpf:"join_same_node"`
+	ListenWanted      *ebpf.VariableSpec `ebpf:"listen_wanted"`
 	MayStay           *ebpf.VariableSpec `ebpf:"may_stay"`
+	PidNamespace      *ebpf.VariableSpec `ebpf:"pid_namespace"`
 	RingMask          *ebpf.VariableSpec `ebpf:"ring_mask"`
 	RingWakeBytes     *ebpf.VariableSpec `ebpf:"ring_wake_bytes"`
 	SampleBound       *ebpf.VariableSpec `ebpf:"sample_bound"`
@@ -290,7 +294,9 @@ type propagationVariables struct {
 	IdKey             *ebpf.Variable `ebpf:"id_key"`
 	Inject            *ebpf.Variable `ebpf:"inject"`
 	JoinSameNode      *ebpf.Variable `ebpf:"join_same_node"`
+	ListenWanted      *ebpf.Variable `ebpf:"listen_wanted"`
 	MayStay           *ebpf.Variable `ebpf:"may_stay"`
+	PidNamespace      *ebpf.Variable `ebpf:"pid_namespace"`
 	RingMask          *ebpf.Variable `ebpf:"ring_mask"`
 	RingWakeBytes     *ebpf.Variable `ebpf:"ring_wake_bytes"`
 	SampleBound       *ebpf.Variable `ebpf:"sample_bound"`

@@ -514,6 +514,8 @@ const (
 	propagationUnitsVarIdKey             = "id_key"
 	propagationUnitsVarInject            = "inject"
 	propagationUnitsVarJoinSameNode      = "join_same_node"
+	propagationUnitsVarListenWanted      = "listen_wanted"
+	propagationUnitsVarPidNamespace      = "pid_namespace"
 	propagationUnitsVarRingMask          = "ring_mask"
 	propagationUnitsVarRingWakeBytes     = "ring_wake_bytes"
 	propagationUnitsVarSampleBound       = "sample_bound"
@@ -626,6 +628,8 @@ type propagationUnitsVariableSpecs struct {
 	IdKey             *ebpf.VariableSpec `ebpf:"id_key"`
 	Inject            *ebpf.VariableSpec `ebpf:"inject"`
 	JoinSameNode      *ebpf.VariableSpec `ebpf:"join_same_node"`
+	ListenWanted      *ebpf.VariableSpec `ebpf:"listen_wanted"`
+	PidNamespace      *ebpf.VariableSpec `ebpf:"pid_namespace"`
 	RingMask          *ebpf.VariableSpec `ebpf:"ring_mask"`
 	RingWakeBytes     *ebpf.VariableSpec `ebpf:"ring_wake_bytes"`
 	SampleBound       *ebpf.VariableSpec `ebpf:"sample_bound"`
@@ -731,6 +735,8 @@ type propagationUnitsVariables struct {
 	IdKey             *ebpf.Variable `ebpf:"id_key"`
 	Inject            *ebpf.Variable `ebpf:"inject"`
 	JoinSameNode      *ebpf.Variable `ebpf:"join_same_node"`
+	ListenWanted      *ebpf.Variable `ebpf:"listen_wanted"`
+	PidNamespace      *ebpf.Variable `ebpf:"pid_namespace"`
 	RingMask          *ebpf.Variable `ebpf:"ring_mask"`
 	RingWakeBytes     *ebpf.Variable `ebpf:"ring_wake_bytes"`
 	SampleBound       *ebpf.Variable `ebpf:"sample_bound"`

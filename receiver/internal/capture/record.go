@@ -21,6 +21,7 @@ const (
 	KindExec    = uint8(captureRecordKindRECORD_EXEC)
 	KindFork    = uint8(captureRecordKindRECORD_FORK)
 	KindExit    = uint8(captureRecordKindRECORD_EXIT)
+	KindListen  = uint8(captureRecordKindRECORD_LISTEN)
 	KindContext = uint8(captureRecordKindRECORD_CONTEXT)
 )
 
@@ -76,7 +77,7 @@ func AsOpen(record []byte) *Open {
 	return (*Open)(unsafe.Pointer(unsafe.SliceData(record)))
 }
 
-// AsProcess views a record of KindExec, KindFork or KindExit; nil if it is too short.
+// AsProcess views a record of KindExec, KindFork, KindExit or KindListen; nil if it is too short.
 func AsProcess(record []byte) *Process {
 	if len(record) < processSize {
 		return nil

@@ -107,6 +107,7 @@ func (e *Engine) start() error {
 		After:           protocol.DefaultWindow.After,
 		MaxPayload:      uint32(c.Limits.MaxPayload),
 		Datagrams:       c.Protocols.DNS.Enabled,
+		Listens:         e.selection.matcher.NeedsPorts(),
 		Beginnings:      beginnings(e.protocols),
 		Propagation: capture.Propagation{
 			TCPOption:  slices.Contains(c.ContextPropagation.Inject, config.InjectTCPOption),

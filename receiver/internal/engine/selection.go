@@ -95,6 +95,13 @@ func (s *selection) executed(pid uint32, file string) {
 	}
 }
 
+// listens is told that a process listens on one more port.
+func (s *selection) listens(pid uint32) {
+	if s.matcher.NeedsPorts() {
+		s.examine(pid, "", false)
+	}
+}
+
 // examine judges one process and tells the kernel, if it is news.
 func (s *selection) examine(pid uint32, file string, news bool) {
 	if pid == uint32(os.Getpid()) {

@@ -206,6 +206,10 @@ func (s *shard) record(b []byte) {
 		if p := capture.AsProcess(b); p != nil {
 			s.engine.selection.forked(p.Tgid, p.Parent)
 		}
+	case capture.KindListen:
+		if p := capture.AsProcess(b); p != nil {
+			s.engine.selection.listens(p.Tgid)
+		}
 	case capture.KindExit:
 		if p := capture.AsProcess(b); p != nil {
 			s.engine.processes.Exit(p.Tgid)
