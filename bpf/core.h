@@ -343,8 +343,9 @@ static __always_inline __u64 first_sent(struct conn *c, struct tcp_sock *tp, __u
 }
 
 /*
- * Does a connection begin like one that wants everything copied until it is known? A
- * global function, so that the verifier walks it once.
+ * Does a connection begin like one that wants everything copied until it is known? Then
+ * 1, and if it has frames 2 and how many bytes come before them. A global function, so
+ * that the verifier walks it once.
  */
 __attribute__((noinline)) int begins_eagerly(__u64 base, __u32 kind, __u32 len)
 {
@@ -367,9 +368,39 @@ __attribute__((noinline)) int begins_eagerly(__u64 base, __u32 kind, __u32 len)
 	for (i = 0; i < BEGINNINGS; i++) {
 		if (beginnings[i].mask[0] && (first[0] & beginnings[i].mask[0]) == beginnings[i].value[0] &&
 		    (first[1] & beginnings[i].mask[1]) == beginnings[i].value[1])
-			return 1;
+			return beginnings[i].framed ? 1 + beginnings[i].framed : 1;
 	}
 	return 0;
+}
+
+/*
+ * What of this call is captured is said by its frames, if it is known where they begin.
+ * Bytes that no hook saw end that.
+ */
+static __always_inline bool framed(struct conn *c, int dir, struct buffer *b, __u32 len, __u64 start)
+{
+	struct framing *f = &c->framing[dir & 1];
+	int begins;
+
+	if (f->state == FRAMING_NONE)
+		return false;
+	if (b->kind != BUFFER_FLAT && b->kind != BUFFER_IOV)
+		goto lost;
+	if (f->state == FRAMING_FOLLOWS) {
+		if (start != c->offset[dir & 1])
+			goto lost;
+		return true;
+	}
+	begins = start ? 0 : begins_eagerly(b->base, b->kind, len);
+	if (begins < 2)
+		goto lost;
+	f->left = begins - 2;
+	f->copied = f->left;
+	f->state = FRAMING_FOLLOWS;
+	return true;
+lost:
+	f->state = FRAMING_NONE;
+	return false;
 }
 
 /* In conn.stale: what a client sent was answered before its call returned. */
@@ -386,7 +417,7 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 	struct scratch *s;
 	struct policy *p;
 	struct task_struct *task = bpf_get_current_task_btf();
-	bool midstream = false, turn, request;
+	bool midstream = false, turn, request, frames;
 	struct tcp_sock *tp = NULL;
 	__u32 want, window, after, added = 0;
 	__u64 now, start, first;
@@ -395,6 +426,8 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 	p = policy_get(c);
 	if (p && (p->flags & POLICY_IGNORE) && (++c->ignored & p->sent)) {
 		c->stale = 1 << DIR_RECEIVED | 1 << DIR_SENT;
+		c->framing[0].state = FRAMING_NONE;
+		c->framing[1].state = FRAMING_NONE;
 		return;
 	}
 	s = scratch_get();
@@ -409,6 +442,10 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 		conn_start(c, sk, dir, len + added, &midstream);
 		if (!midstream)
 			c->eager = begins_eagerly(b->base, b->kind, len);
+		if (c->eager >= 2) {
+			c->framing[0].state = FRAMING_BEGINS;
+			c->framing[1].state = FRAMING_BEGINS;
+		}
 	}
 	turn = c->last_dir != dir + 1;
 	if (c->transport == TRANSPORT_UDP) {
@@ -450,6 +487,7 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 	}
 	if (dir == DIR_SENT)
 		c->sent_time = now;
+	frames = framed(c, dir, b, len, start);
 	c->offset[dir] = start + len;
 
 	if (turn) {
@@ -542,10 +580,15 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 		}
 	}
 
-	if (b->kind == BUFFER_LATER)
+	if (frames) {
+		s->framing = c->framing[dir];
+		capture_frames(b->base, b->kind | b->count << 8, len);
+		c->framing[dir] = s->framing;
+	} else if (b->kind == BUFFER_LATER) {
 		postpone(s, sk, dir, want);
-	else
+	} else {
 		capture(s, b, len, want);
+	}
 }
 
 /* A receive returned 0 or a connection error, or a send did. */

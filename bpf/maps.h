@@ -61,6 +61,29 @@ struct prepared {
 };
 
 /* State of one socket endpoint. Written by the data hooks only. */
+/* The head of a frame of HTTP/2: a length of three bytes, a type, flags and a stream of four. */
+#define FRAME_HEAD 9
+#define FRAME_DATA 0
+/* Types that there are, and some that may yet come. */
+#define FRAME_TYPES 0x20
+/* Larger DATA frames are passed over; nobody wants more of a body than is in a smaller one. */
+#define FRAME_DATA_COPIED PART_SIZE
+
+enum framing_state {
+	FRAMING_NONE = 0,    /* what the policy says is copied */
+	FRAMING_BEGINS = 1,  /* nothing has passed yet */
+	FRAMING_FOLLOWS = 2, /* where frames begin is known */
+};
+
+/* Where in the frames a direction of a connection is. */
+struct framing {
+	__u32 left;   /* bytes up to the next frame, */
+	__u32 copied; /* and as many of the next ones are wanted */
+	__u8 state;   /* enum framing_state */
+	__u8 have;    /* bytes of a head that is not complete */
+	__u8 head[FRAME_HEAD + 1];
+};
+
 struct conn {
 	__u64 id;
 	__u64 inode;         /* of the socket; tells a reused address from the same socket */
@@ -99,6 +122,7 @@ struct conn {
 	__u64 start_since;  /* and how long ago, by a clock with another zero */
 	__u64 start_runqueue;
 	struct prepared prepared;
+	struct framing framing[2]; /* by direction */
 };
 
 enum request_state {
@@ -436,7 +460,10 @@ struct scratch {
 	__u32 to_copy;   /* bytes still to be captured */
 	__u32 to_pass;   /* bytes of the call not yet walked over */
 	__u32 to_report; /* bytes of the call not yet reported in a record */
+	__u32 skipped;   /* bytes behind those in data that are not wanted */
 	__u32 ring;
+	struct framing framing;
+	__u8 frame_head[4 * (FRAME_HEAD + 1)]; /* as much as the verifier thinks there may be */
 };
 
 struct {

@@ -44,11 +44,9 @@ static __always_inline void emit_part(struct scratch *s, __u32 captured)
 	ring_output(s, s->ring, &s->record, size);
 }
 
-/* Sends what is in s->data as one part of the call, and goes on behind it. */
-static __always_inline void flush_part(struct scratch *s, bool last)
+/* Sends what is in s->data as one part of the call, of so many bytes, and goes on behind it. */
+static __always_inline void flush_part(struct scratch *s, __u32 part)
 {
-	__u32 part = last ? s->to_report : s->fill;
-
 	s->record.len = part;
 	emit_part(s, s->fill);
 	s->to_report -= part;
@@ -78,30 +76,55 @@ static __always_inline void read_tail(struct scratch *s, __u64 end, __u64 here)
 	s->record.tail_len = rest + n;
 }
 
+/* Goes on to the next iovec; false if there is none. */
+static __always_inline bool next_iovec(struct scratch *s)
+{
+	struct user_iovec v;
+
+	if (s->iov_left == 0)
+		return false;
+	if (bpf_probe_read_user(&v, sizeof(v), (void *)s->iov)) {
+		count(COUNT_UNREADABLE, 1);
+		return false;
+	}
+	s->iov += sizeof(v);
+	s->iov_left--;
+	s->base = v.base;
+	s->base_len = v.len;
+	return true;
+}
+
+static __always_inline void walk_begin(struct scratch *s, __u64 base, __u32 kind_count, __u32 len, __u32 iovecs)
+{
+	__u32 count_iov = kind_count >> 8;
+
+	s->fill = 0;
+	s->to_pass = len;
+	s->to_report = len;
+	s->prev_len = 0;
+	if ((kind_count & 0xff) == BUFFER_FLAT) {
+		s->base = base;
+		s->base_len = len;
+		s->iov_left = 0;
+	} else {
+		s->iov = base;
+		s->iov_left = count_iov > iovecs ? iovecs : count_iov;
+		s->base_len = 0;
+	}
+}
+
 /*
  * One step of the walk: fetch the next iovec, or copy or skip a piece of the
  * current one. Returns false when the call's bytes have been walked.
  */
 static __always_inline bool walk_step(struct scratch *s)
 {
-	struct user_iovec v;
 	__u32 fill, take;
 
 	if (s->to_pass == 0)
 		return false;
-	if (s->base_len == 0) {
-		if (s->iov_left == 0)
-			return false;
-		if (bpf_probe_read_user(&v, sizeof(v), (void *)s->iov)) {
-			count(COUNT_UNREADABLE, 1);
-			return false;
-		}
-		s->iov += sizeof(v);
-		s->iov_left--;
-		s->base = v.base;
-		s->base_len = v.len;
-		return true;
-	}
+	if (s->base_len == 0)
+		return next_iovec(s);
 	if (s->to_copy == 0) {
 		/* Nothing more is wanted but the tail: pass over this iovec. */
 		if (s->base_len >= s->to_pass) {
@@ -138,7 +161,7 @@ static __always_inline bool walk_step(struct scratch *s)
 	s->prev_base = s->base - take;
 	s->prev_len = take;
 	if (s->fill == PART_SIZE && s->to_report > PART_SIZE)
-		flush_part(s, false);
+		flush_part(s, s->fill);
 	return true;
 }
 
@@ -150,31 +173,140 @@ static __always_inline bool walk_step(struct scratch *s)
 __attribute__((noinline)) int capture_slow(__u64 base, __u32 kind_count, __u32 len, __u32 want)
 {
 	struct scratch *s = scratch_get();
-	__u32 count_iov = kind_count >> 8;
 	int i;
 
 	if (!s)
 		return 0;
-	s->fill = 0;
+	walk_begin(s, base, kind_count, len, IOV_MAX_WALK);
 	s->to_copy = want;
-	s->to_pass = len;
-	s->to_report = len;
-	s->prev_len = 0;
-	if ((kind_count & 0xff) == BUFFER_FLAT) {
-		s->base = base;
-		s->base_len = len;
-		s->iov_left = 0;
-	} else {
-		s->iov = base;
-		s->iov_left = count_iov > IOV_MAX_WALK ? IOV_MAX_WALK : count_iov;
-		s->base_len = 0;
-	}
 	for (i = 0; i < WALK_STEPS; i++) {
 		if (!walk_step(s))
 			break;
 	}
 	/* Walked into the last byte by copying: nothing was left out. */
-	flush_part(s, true);
+	flush_part(s, s->to_report);
+	return 0;
+}
+
+/* ---- frames ---- */
+
+/* Copies the next `take` bytes behind those in s->data; false if they cannot be read. */
+static __always_inline bool frame_copy(struct scratch *s, __u32 take)
+{
+	__u32 fill = s->fill & (PART_SIZE - 1);
+
+	asm volatile("" : "+r"(take));
+	take &= 2 * PART_SIZE - 1;
+	if (bpf_probe_read_user(s->data + fill, take, (void *)s->base)) {
+		count(COUNT_UNREADABLE, 1);
+		return false;
+	}
+	s->fill = fill + take;
+	return true;
+}
+
+/*
+ * One step over frames: fetch the next iovec, or copy a head, or a piece of what is
+ * wanted, or pass over the rest. Returns false when the call's bytes have been walked, or
+ * these are no frames.
+ */
+static __always_inline bool frame_step(struct scratch *s)
+{
+	struct framing *f = &s->framing;
+	__u32 take, have, length;
+
+	if (s->to_pass == 0)
+		return false;
+	if (s->base_len == 0)
+		return next_iovec(s);
+	take = s->to_pass < s->base_len ? s->to_pass : (__u32)s->base_len;
+	if (f->left == 0) {
+		if (s->skipped || s->fill > PART_SIZE - 2 * FRAME_HEAD) {
+			flush_part(s, s->fill + s->skipped);
+			s->skipped = 0;
+		}
+		have = f->have & 15;
+		if (take > FRAME_HEAD - have)
+			take = FRAME_HEAD - have;
+		asm volatile("" : "+r"(take));
+		take &= 15;
+		if (bpf_probe_read_user(s->frame_head + have, take, (void *)s->base) || !frame_copy(s, take))
+			return false;
+		f->have = have + take;
+		if (f->have == FRAME_HEAD) {
+			length = s->frame_head[0] << 16 | s->frame_head[1] << 8 | s->frame_head[2];
+			if (s->frame_head[3] > FRAME_TYPES)
+				return false;
+			f->have = 0;
+			f->left = length;
+			f->copied = s->frame_head[3] == FRAME_DATA && length > FRAME_DATA_COPIED ? 0 : length;
+		}
+	} else if (f->copied) {
+		if (take > f->copied)
+			take = f->copied;
+		if (take > PART_SIZE - s->fill)
+			take = PART_SIZE - s->fill;
+		if (!frame_copy(s, take))
+			return false;
+		f->copied -= take;
+		f->left -= take;
+		if (s->fill >= PART_SIZE - 2 * FRAME_HEAD) {
+			flush_part(s, s->fill);
+		}
+	} else {
+		if (take > f->left)
+			take = f->left;
+		s->skipped += take;
+		f->left -= take;
+	}
+	s->base += take;
+	s->base_len -= take;
+	s->to_pass -= take;
+	return true;
+}
+
+/* iovecs of a call whose frames are walked, and how many steps of that a function takes. */
+#define FRAME_IOVECS 1024
+#define FRAME_STEPS 128
+#define FRAME_ROUNDS 24
+
+/* Some steps over frames; 0 when that was all. */
+__attribute__((noinline)) int walk_frames(void)
+{
+	struct scratch *s = scratch_get();
+	int i;
+
+	if (!s)
+		return 0;
+	for (i = 0; i < FRAME_STEPS; i++) {
+		if (!frame_step(s))
+			return 0;
+	}
+	return 1;
+}
+
+/*
+ * Captures the heads of frames in the `len` bytes of a call, and what is in those that
+ * are wanted. s->framing says where they begin, and afterwards where they go on.
+ */
+__attribute__((noinline)) int capture_frames(__u64 base, __u32 kind_count, __u32 len)
+{
+	struct scratch *s = scratch_get();
+	int i;
+
+	if (!s)
+		return 0;
+	walk_begin(s, base, kind_count, len, FRAME_IOVECS);
+	s->skipped = 0;
+	__builtin_memcpy(s->frame_head, s->framing.head, FRAME_HEAD);
+	for (i = 0; i < FRAME_ROUNDS; i++) {
+		if (!walk_frames())
+			break;
+	}
+	__builtin_memcpy(s->framing.head, s->frame_head, FRAME_HEAD);
+	if (s->to_pass)
+		s->framing.state = FRAMING_NONE;
+	flush_part(s, s->to_report);
 	return 0;
 }
 

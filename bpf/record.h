@@ -151,6 +151,8 @@ struct policy {
 struct beginning {
 	__u64 value[2]; /* the first 16 bytes, as far as the mask says */
 	__u64 mask[2];  /* 0 in an entry that is not used */
+	/* 0, or in both directions frames like those of HTTP/2 follow on so many bytes, less one. */
+	__u64 framed;
 };
 
 #define BEGINNINGS 12

@@ -27,9 +27,10 @@ type captureArrival struct {
 }
 
 type captureBeginning struct {
-	_     structs.HostLayout
-	Value [2]uint64
-	Mask  [2]uint64
+	_      structs.HostLayout
+	Value  [2]uint64
+	Mask   [2]uint64
+	Framed uint64
 }
 
 type captureConn struct {
@@ -78,6 +79,14 @@ type captureConn struct {
 		Taken    uint8
 		Written  uint8
 		Pad      [2]uint8
+	}
+	Framing [2]struct {
+		_      structs.HostLayout
+		Left   uint32
+		Copied uint32
+		State  uint8
+		Have   uint8
+		Head   [10]uint8
 	}
 }
 
@@ -490,7 +499,17 @@ type captureScratch struct {
 	ToCopy   uint32
 	ToPass   uint32
 	ToReport uint32
+	Skipped  uint32
 	Ring     uint32
+	Framing  struct {
+		_      structs.HostLayout
+		Left   uint32
+		Copied uint32
+		State  uint8
+		Have   uint8
+		Head   [10]uint8
+	}
+	FrameHead [40]uint8
 }
 
 type captureSegmentRecord struct {

@@ -27,9 +27,10 @@ type propagationUnitsArrival struct {
 }
 
 type propagationUnitsBeginning struct {
-	_     structs.HostLayout
-	Value [2]uint64
-	Mask  [2]uint64
+	_      structs.HostLayout
+	Value  [2]uint64
+	Mask   [2]uint64
+	Framed uint64
 }
 
 type propagationUnitsConn struct {
@@ -78,6 +79,14 @@ type propagationUnitsConn struct {
 		Taken    uint8
 		Written  uint8
 		Pad      [2]uint8
+	}
+	Framing [2]struct {
+		_      structs.HostLayout
+		Left   uint32
+		Copied uint32
+		State  uint8
+		Have   uint8
+		Head   [10]uint8
 	}
 }
 
@@ -416,7 +425,17 @@ type propagationUnitsScratch struct {
 	ToCopy   uint32
 	ToPass   uint32
 	ToReport uint32
+	Skipped  uint32
 	Ring     uint32
+	Framing  struct {
+		_      structs.HostLayout
+		Left   uint32
+		Copied uint32
+		State  uint8
+		Have   uint8
+		Head   [10]uint8
+	}
+	FrameHead [40]uint8
 }
 
 type propagationUnitsTaskKey struct {

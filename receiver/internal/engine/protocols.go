@@ -76,7 +76,7 @@ func beginnings(all []protocol.Protocol) (list []capture.Beginning) {
 			continue
 		}
 		for _, from := range b.Beginnings() {
-			var to capture.Beginning
+			to := capture.Beginning{Framed: from.Framed, Skip: from.Skip}
 			copy(to.Bytes[:], from.Bytes)
 			for i := range len(from.Bytes) {
 				if from.Mask == "" || from.Mask[i] != 0 {

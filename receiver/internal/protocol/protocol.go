@@ -222,7 +222,13 @@ type Beginner interface {
 
 // Beginning is the first bytes of a connection, from either end. Mask is as long as
 // Bytes, or empty if all of them count.
-type Beginning struct{ Bytes, Mask string }
+type Beginning struct {
+	Bytes, Mask string
+	// Framed: after the first Skip bytes frames of HTTP/2 follow, of which heads are
+	// wanted, and what is in them but for large DATA frames.
+	Framed bool
+	Skip   uint8
+}
 
 // Ticker is a Parser that is told the time now and then (CLOCK_MONOTONIC, ns), to end
 // what will not be answered any more.

@@ -26,9 +26,6 @@ type expectation struct {
 	// reached are calls that the other end knows of; nil if nobody asked it. What
 	// was cancelled may never have reached it.
 	reached map[string]bool
-	// limited: it moves more than limits.max_payload by one call, and nobody sees the
-	// frames behind that. What is missing for it has to be counted.
-	limited bool
 }
 
 func paths(calls []call) map[string]bool {
@@ -213,7 +210,7 @@ func verify(t *testing.T, e *expectation, spans []*groundtruth.Span) *result {
 		r.expected, r.found, len(r.missing), len(r.bogus), len(r.duplicates), len(r.wrong), len(r.times), r.close)
 	some := func(list []string) []string { return list[:min(len(list), 5)] }
 	require.NotZero(t, r.expected)
-	if !e.limited && float64(len(r.missing)) > 0.001*float64(r.expected) {
+	if float64(len(r.missing)) > 0.001*float64(r.expected) {
 		t.Errorf("%s %s: missing: %v", e.name, side, some(r.missing))
 	}
 	for what, list := range map[string][]string{"bogus": r.bogus, "duplicates": r.duplicates, "wrong": r.wrong, "times": r.times} {

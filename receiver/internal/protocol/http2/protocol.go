@@ -45,7 +45,8 @@ func (*http2) Describe() protocol.Description {
 		Client: "`CLIENT` per request or call",
 		Evidence: "the connection preface; on older connections frames that follow each other, with a header section among " +
 			"them that can be decoded",
-		Capture: "everything, up to `limits.max_payload` of each call: header sections can be anywhere",
+		Capture: "heads of frames, and what is in them but for DATA of over 4 KiB; on connections that were upgraded, or older, " +
+			"everything, up to `limits.max_payload` of each call",
 	}
 }
 
@@ -60,9 +61,9 @@ func (h *http2) New(host protocol.Host, req protocol.Direction) protocol.Parser 
 // Beginnings implements protocol.Beginner.
 func (*http2) Beginnings() []protocol.Beginning {
 	return []protocol.Beginning{
-		{Bytes: "PRI * HTTP/2.0\r\n"}, // RFC 9113 section 3.4
+		{Bytes: "PRI * HTTP/2.0\r\n", Framed: true, Skip: uint8(len(preface))}, // RFC 9113 section 3.4
 		// SETTINGS of at most 255 bytes: a server may speak first, and what it sends
 		// next may be megabytes.
-		{Bytes: "\x00\x00?\x04\x00\x00\x00\x00\x00", Mask: "\x01\x01\x00\x01\x01\x01\x01\x01\x01"},
+		{Bytes: "\x00\x00?\x04\x00\x00\x00\x00\x00", Mask: "\x01\x01\x00\x01\x01\x01\x01\x01\x01", Framed: true},
 	}
 }
