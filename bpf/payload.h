@@ -6,8 +6,10 @@
 #include "maps.h"
 
 /* iovecs walked per call; the rest of the bytes counts as not captured. */
-#define IOV_MAX_WALK 64
-#define WALK_STEPS 160
+#define IOV_MAX_WALK 1024 /* UIO_MAXIOV: there are no more */
+/* Steps of a walk that a function takes, and how often it is called: two for every iovec, and the pieces. */
+#define WALK_STEPS 128
+#define WALK_ROUNDS 18
 
 static __always_inline long ring_output(struct scratch *s, __u32 ring, void *data, __u64 size)
 {
@@ -94,7 +96,7 @@ static __always_inline bool next_iovec(struct scratch *s)
 	return true;
 }
 
-static __always_inline void walk_begin(struct scratch *s, __u64 base, __u32 kind_count, __u32 len, __u32 iovecs)
+static __always_inline void walk_begin(struct scratch *s, __u64 base, __u32 kind_count, __u32 len)
 {
 	__u32 count_iov = kind_count >> 8;
 
@@ -108,7 +110,7 @@ static __always_inline void walk_begin(struct scratch *s, __u64 base, __u32 kind
 		s->iov_left = 0;
 	} else {
 		s->iov = base;
-		s->iov_left = count_iov > iovecs ? iovecs : count_iov;
+		s->iov_left = count_iov > IOV_MAX_WALK ? IOV_MAX_WALK : count_iov;
 		s->base_len = 0;
 	}
 }
@@ -165,6 +167,21 @@ static __always_inline bool walk_step(struct scratch *s)
 	return true;
 }
 
+/* Some steps of the walk; 0 when that was all. */
+__attribute__((noinline)) int walk_pieces(void)
+{
+	struct scratch *s = scratch_get();
+	int i;
+
+	if (!s)
+		return 0;
+	for (i = 0; i < WALK_STEPS; i++) {
+		if (!walk_step(s))
+			return 0;
+	}
+	return 1;
+}
+
 /*
  * Captures up to `want` of the `len` bytes of a call that do not fit the fast
  * path: more than one part, or scattered over iovecs. A global function, so
@@ -177,10 +194,10 @@ __attribute__((noinline)) int capture_slow(__u64 base, __u32 kind_count, __u32 l
 
 	if (!s)
 		return 0;
-	walk_begin(s, base, kind_count, len, IOV_MAX_WALK);
+	walk_begin(s, base, kind_count, len);
 	s->to_copy = want;
-	for (i = 0; i < WALK_STEPS; i++) {
-		if (!walk_step(s))
+	for (i = 0; i < WALK_ROUNDS; i++) {
+		if (!walk_pieces())
 			break;
 	}
 	/* Walked into the last byte by copying: nothing was left out. */
@@ -265,11 +282,6 @@ static __always_inline bool frame_step(struct scratch *s)
 	return true;
 }
 
-/* iovecs of a call whose frames are walked, and how many steps of that a function takes. */
-#define FRAME_IOVECS 1024
-#define FRAME_STEPS 128
-#define FRAME_ROUNDS 24
-
 /* Some steps over frames; 0 when that was all. */
 __attribute__((noinline)) int walk_frames(void)
 {
@@ -278,7 +290,7 @@ __attribute__((noinline)) int walk_frames(void)
 
 	if (!s)
 		return 0;
-	for (i = 0; i < FRAME_STEPS; i++) {
+	for (i = 0; i < WALK_STEPS; i++) {
 		if (!frame_step(s))
 			return 0;
 	}
@@ -296,10 +308,10 @@ __attribute__((noinline)) int capture_frames(__u64 base, __u32 kind_count, __u32
 
 	if (!s)
 		return 0;
-	walk_begin(s, base, kind_count, len, FRAME_IOVECS);
+	walk_begin(s, base, kind_count, len);
 	s->skipped = 0;
 	__builtin_memcpy(s->frame_head, s->framing.head, FRAME_HEAD);
-	for (i = 0; i < FRAME_ROUNDS; i++) {
+	for (i = 0; i < WALK_ROUNDS; i++) {
 		if (!walk_frames())
 			break;
 	}

@@ -73,7 +73,7 @@ func peerCases() []*workload {
 	first.optional = func(r *groundtruth.Record) bool { return r.Role == groundtruth.Client }
 	out = append(out, first)
 	for _, io := range []string{
-		"rw", "vec8", "vec40", "send", "sendto", "msg", "mmsg", "byte", "uring", "uringrw", "uringmsg", "peek", "sendfile", "splice",
+		"rw", "vec8", "vec1000", "send", "sendto", "msg", "mmsg", "byte", "uring", "uringrw", "uringmsg", "peek", "sendfile", "splice",
 		"more", "smallread", "nonblock",
 	} {
 		o := "--io " + io
@@ -86,7 +86,7 @@ func peerCases() []*workload {
 			add("io-"+io+"-chunked", o, o+" --count 5 --chunked --body 3000 --method POST --query size=4000&chunks=4")
 		}
 	}
-	for _, mix := range [][2]string{{"vec8", "msg"}, {"uring", "rw"}, {"rw", "uring"}, {"sendfile", "byte"}, {"mmsg", "vec40"}, {"byte", "peek"}} {
+	for _, mix := range [][2]string{{"vec8", "msg"}, {"uring", "rw"}, {"rw", "uring"}, {"sendfile", "byte"}, {"mmsg", "vec1000"}, {"byte", "peek"}} {
 		add("mix-"+mix[0]+"-"+mix[1], "--write "+mix[0]+" --read "+mix[1], "--write "+mix[1]+" --read "+mix[0]+" --count 10 --query size=300")
 	}
 
@@ -103,7 +103,7 @@ func peerCases() []*workload {
 	add("head-16k", "--head 16384", "--head 16384 --count 5")
 	add("head-16k-split", "--head 16384 --split 4", "--head 16384 --split 4 --count 5")
 	add("head-16k-vec8", "--head 16384 --io vec8", "--head 16384 --io vec8 --count 5")
-	add("head-16k-vec40", "--head 16384 --io vec40", "--head 16384 --io vec40 --count 5")
+	add("head-16k-vec1000", "--head 16384 --io vec1000", "--head 16384 --io vec1000 --count 5")
 	add("head-40k", "--head 40000", "--head 40000 --count 5")
 	add("head-long-target", "", "--count 5 --query size=10&pad="+strings.Repeat("x", 3000))
 	add("body-separate", "--separate", "--separate --count 10 --method POST --body 2000 --query size=1000")

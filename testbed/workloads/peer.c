@@ -47,7 +47,7 @@
 enum mode {
 	RW,	   /* write / read */
 	VEC8,	   /* writev / readv over 8 iovecs */
-	VEC40,	   /* over 40 iovecs */
+	VEC1000,   /* over 1000 iovecs */
 	SENDRECV,  /* send / recv */
 	SENDTO,	   /* sendto / recvfrom */
 	MSG,	   /* sendmsg / recvmsg over 3 iovecs */
@@ -64,7 +64,7 @@ enum mode {
 	NONBLOCK,  /* poll, then a non-blocking call until EAGAIN */
 	MODES,
 };
-static const char *mode_names[MODES] = {"rw",	 "vec8",     "vec40",	  "send",   "sendto", "msg",	"mmsg",	    "byte",    "uring",
+static const char *mode_names[MODES] = {"rw",	 "vec8",     "vec1000",	  "send",   "sendto", "msg",	"mmsg",	    "byte",    "uring",
 					"uringrw", "uringmsg", "peek", "sendfile", "splice", "more",	"smallread", "nonblock"};
 
 static enum mode parse_mode(const char *s)
@@ -274,13 +274,13 @@ static ssize_t uring_op(struct conn *c, enum mode m, bool out, char *p, size_t n
 
 static ssize_t put_once(struct conn *c, enum mode m, char *p, size_t n)
 {
-	struct iovec v[64];
+	struct iovec v[1024];
 	struct msghdr h = {.msg_iov = v};
 	switch (m) {
 	case VEC8:
 		return writev(c->wfd, v, slices(v, 8, p, n));
-	case VEC40:
-		return writev(c->wfd, v, slices(v, 40, p, n));
+	case VEC1000:
+		return writev(c->wfd, v, slices(v, 1000, p, n));
 	case SENDRECV:
 	case PEEK:
 		return send(c->wfd, p, n, MSG_NOSIGNAL);
@@ -408,12 +408,12 @@ static int put_file(struct conn *c, enum mode m, size_t n)
 
 static ssize_t get_once(struct conn *c, char *p, size_t n)
 {
-	struct iovec v[64];
+	struct iovec v[1024];
 	struct msghdr h = {.msg_iov = v};
 	switch (opt.rmode) {
 	case VEC8: /* small vectors first, so that a head really is spread */
-	case VEC40: {
-		int k = opt.rmode == VEC8 ? 8 : 40;
+	case VEC1000: {
+		int k = opt.rmode == VEC8 ? 8 : 1000;
 		size_t each = 20;
 		for (int i = 0; i < k - 1; i++)
 			v[i] = (struct iovec){p + i * each, each};
