@@ -67,16 +67,31 @@ type Discovery struct {
 	Include []Rule `mapstructure:"include"`
 	// Rules that take processes out again; they win over include.
 	Exclude []Rule `mapstructure:"exclude"`
+	// What becomes of the traces of processes that run an OpenTelemetry SDK or agent
+	// and export spans themselves: `report` (our spans beside theirs),
+	// `skip_exporting` (none of ours from the first export of traces on that is seen
+	// to succeed, by OTLP in the clear) or `skip_all` (also none where environment,
+	// command line or loaded files say that spans will be exported). Metrics stay.
+	Instrumented Instrumented `mapstructure:"instrumented"`
 }
 
+// Instrumented says what becomes of traces of processes with an SDK.
+type Instrumented string
+
+const (
+	InstrumentedReport        Instrumented = "report"
+	InstrumentedSkipExporting Instrumented = "skip_exporting"
+	InstrumentedSkipAll       Instrumented = "skip_all"
+)
+
 // Rule matches processes. A process has to match every key that is set, and
-// every entry of environment; of pids and open_ports, any one.
+// every entry of environment and of k8s; of pids, open_ports and language, any one.
 //
 // In globs `*` matches any run of characters, also across `/`; `?` any single
 // one; `[a-z]` one of a class, `[!a-z]` one outside it; `\` takes the next one
 // literally.
 //
-// The fields are those of discovery.Rule, which Compile converts to.
+// Compile makes a discovery.Rule of it.
 type Rule struct {
 	// Glob for the path of the executable, as the process sees it.
 	Exe string `mapstructure:"exe"`
@@ -90,11 +105,66 @@ type Rule struct {
 	// Environment variables the process was started with: globs for their
 	// values, by name.
 	Environment map[string]string `mapstructure:"environment"`
+	// Runtimes, one or a list: `go`, `java`, `python`, `nodejs`, `dotnet`, `ruby`,
+	// `php`, `rust`, `cpp` (C, C++ and whatever else is machine code), `erlang`,
+	// `perl`, and of cpp: `nginx`, `haproxy`, `envoy`, `apache`. Found in the
+	// executable and the libraries it has loaded, which take effect up to a second after that.
+	Language []string `mapstructure:"language"`
+	// Glob for the name of the container: in Kubernetes that in the pod (which needs
+	// the connection to the API server), elsewhere the one Docker, Podman or the OCI bundle's annotations
+	// have on disk, as far as the Collector may read that.
+	ContainerName string `mapstructure:"container_name"`
+	// Conditions on the process's pod.
+	K8s *PodRule `mapstructure:"k8s"`
 
 	// service.name of the processes this rule selects (include only).
 	ServiceName string `mapstructure:"service_name"`
 	// service.namespace of the processes this rule selects (include only).
 	ServiceNamespace string `mapstructure:"service_namespace"`
+	// Takes the place of `sampler` for the processes this rule selects (include only).
+	// What the kernel writes into requests (`context_propagation.inject`) goes by
+	// `sampler` all the same. Ratios keep whole traces together: what the smaller one
+	// keeps, the larger one keeps, too.
+	Sampler *Sampler `mapstructure:"sampler"`
+	// Takes the place of `routes`, all of it, for the processes this rule selects
+	// (include only).
+	Routes *Routes `mapstructure:"routes"`
+	// What is reported of the processes this rule selects (include only): `traces`,
+	// `metrics`, or both, which is the default.
+	Signals []Signal `mapstructure:"signals"`
+}
+
+// Signal is a kind of telemetry.
+type Signal string
+
+const (
+	SignalTraces  Signal = "traces"
+	SignalMetrics Signal = "metrics"
+)
+
+// PodRule matches pods. All values are globs; of the maps, every entry has to
+// match, and `"*"` is any value. A process in no pod, or in one the API server has not
+// told of yet, matches nothing; it is looked at again when it has, and whenever
+// something of this changes.
+type PodRule struct {
+	// Glob for the namespace.
+	Namespace string `mapstructure:"namespace"`
+	// Labels of the namespace: globs by name.
+	NamespaceLabels map[string]string `mapstructure:"namespace_labels"`
+	// Annotations of the namespace: globs by name.
+	NamespaceAnnotations map[string]string `mapstructure:"namespace_annotations"`
+	// Glob for the pod's name.
+	PodName string `mapstructure:"pod_name"`
+	// Labels of the pod: globs by name.
+	PodLabels map[string]string `mapstructure:"pod_labels"`
+	// Annotations of the pod: globs by name.
+	PodAnnotations map[string]string `mapstructure:"pod_annotations"`
+	// Glob for the kind of the topmost controller: `Deployment`, `StatefulSet`.
+	OwnerKind string `mapstructure:"owner_kind"`
+	// Glob for its name.
+	OwnerName string `mapstructure:"owner_name"`
+	// Glob for the container's name in the pod.
+	ContainerName string `mapstructure:"container_name"`
 }
 
 // Protocols holds what is particular to each protocol. All are on by default.
@@ -328,8 +398,9 @@ func Default() *Config {
 			FastCGI:    Protocol{Enabled: true},
 			DNS:        Protocol{Enabled: true},
 		},
-		Routes:  Routes{IgnoreMode: IgnoreAll, Unmatched: UnmatchedUnset},
-		Sampler: Sampler{Name: ParentBasedAlwaysOn},
+		Discovery: Discovery{Instrumented: InstrumentedSkipExporting},
+		Routes:    Routes{IgnoreMode: IgnoreAll, Unmatched: UnmatchedUnset},
+		Sampler:   Sampler{Name: ParentBasedAlwaysOn},
 		Metrics: Metrics{
 			Temporality: Cumulative,
 			Histogram:   HistogramExplicit,

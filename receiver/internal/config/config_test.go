@@ -41,17 +41,34 @@ func TestUnmarshalAllOptions(t *testing.T) {
 		Discovery: Discovery{
 			Include: []Rule{
 				{
-					Exe:              "*/checkout",
-					Cmdline:          "*--port 80*",
-					OpenPorts:        "8080-8090,9000",
-					PIDs:             []int{17, 18},
-					Environment:      map[string]string{"OTEL_SERVICE_NAME": "check*", "WORKERS": "4"},
+					Exe:           "*/checkout",
+					Cmdline:       "*--port 80*",
+					OpenPorts:     "8080-8090,9000",
+					PIDs:          []int{17, 18},
+					Environment:   map[string]string{"OTEL_SERVICE_NAME": "check*", "WORKERS": "4"},
+					Language:      []string{"go", "rust"},
+					ContainerName: "web*",
+					K8s: &PodRule{
+						Namespace:            "production",
+						NamespaceLabels:      map[string]string{"observe": "enabled"},
+						NamespaceAnnotations: map[string]string{"owner": "*"},
+						PodName:              "checkout-*",
+						PodLabels:            map[string]string{"app": "*", "generation": "2"},
+						PodAnnotations:       map[string]string{"example.com/traced": "true"},
+						OwnerKind:            "Deployment",
+						OwnerName:            "checkout",
+						ContainerName:        "app",
+					},
 					ServiceName:      "checkout",
 					ServiceNamespace: "shop",
+					Sampler:          &Sampler{Name: TraceIDRatio, Arg: "0.5"},
+					Routes:           &Routes{Patterns: []string{"/checkout/{id}"}, Unmatched: UnmatchedWildcard},
+					Signals:          []Signal{SignalTraces, SignalMetrics},
 				},
-				{OpenPorts: "8080"},
+				{Language: []string{"java"}, OpenPorts: "8080"},
 			},
-			Exclude: []Rule{{Exe: "*/sshd"}},
+			Exclude:      []Rule{{Exe: "*/sshd"}, {K8s: &PodRule{Namespace: "kube-*"}}},
+			Instrumented: InstrumentedReport,
 		},
 		Protocols: Protocols{
 			HTTP: HTTP{
@@ -143,15 +160,88 @@ func TestMistakes(t *testing.T) {
 		},
 		"rule without a condition": {
 			`discovery: {include: [{service_name: x}]}`,
-			`discovery.include[0]: a rule without conditions would match every process; give it exe, cmdline, open_ports, pids or environment (exe: "*" for every process)`,
+			`discovery.include[0]: a rule without conditions would match every process; give it exe, cmdline, open_ports, language, container_name, k8s, pids or environment (exe: "*" for every process)`,
 		},
 		"name of an excluded process": {
 			`discovery: {exclude: [{exe: "*/x", service_name: y}]}`,
 			`discovery.exclude[0].service_name: an excluded process reports nothing; move service_name to an include rule`,
 		},
 		"unknown key": {
-			`discovery: {include: [{exe: "*/x", language: go}]}`,
-			`discovery.include[0].language: "language" is not an option: write cmdline, environment, exe, open_ports, pids, service_name or service_namespace`,
+			`discovery: {include: [{exe: "*/x", user: root}]}`,
+			`discovery.include[0].user: "user" is not an option: write cmdline, container_name, environment, exe, k8s, language, open_ports, pids, routes, sampler, service_name, service_namespace or signals`,
+		},
+		"unknown key of pods": {
+			`discovery: {include: [{k8s: {pod_label: {app: x}}}]}`,
+			"discovery.include[0].k8s.pod_label: \"pod_label\" is not an option: did you mean pod_labels?\n" +
+				`discovery.include[0].k8s: no condition is given; write namespace, namespace_labels, namespace_annotations, pod_name, pod_labels, pod_annotations, owner_kind, owner_name or container_name, or remove k8s`,
+		},
+		"language": {
+			`discovery: {include: [{language: cobol}]}`,
+			`discovery.include[0].language: "cobol" is not known; write go, java, python, nodejs, dotnet, ruby, php, rust, cpp, erlang, perl, nginx, haproxy, envoy or apache`,
+		},
+		"language by another name": {
+			`discovery: {exclude: [{language: [go, C++]}]}`,
+			`discovery.exclude[0].language[1]: "C++" is not known; write cpp`,
+		},
+		"container name": {
+			`discovery: {include: [{container_name: "["}]}`,
+			`discovery.include[0].container_name: "[" has a "[" without its "]"; close it, or write "\\[" for a bracket`,
+		},
+		"no condition on pods": {
+			`discovery: {include: [{exe: "*", k8s: {}}]}`,
+			`discovery.include[0].k8s: no condition is given; write namespace, namespace_labels, namespace_annotations, pod_name, pod_labels, pod_annotations, owner_kind, owner_name or container_name, or remove k8s`,
+		},
+		"glob of a namespace": {
+			`discovery: {include: [{k8s: {namespace: "[b-a]"}}]}`,
+			`discovery.include[0].k8s.namespace: "[b-a]" has a backwards range b-a; write a-b`,
+		},
+		"glob of a label": {
+			`discovery: {exclude: [{k8s: {pod_labels: {app: "["}}}]}`,
+			`discovery.exclude[0].k8s.pod_labels[app]: "[" has a "[" without its "]"; close it, or write "\\[" for a bracket`,
+		},
+		"label without a name": {
+			`discovery: {include: [{k8s: {namespace_labels: {"": x}}}]}`,
+			`discovery.include[0].k8s.namespace_labels[]: "" is not a name; write name: glob`,
+		},
+		"sampler of a rule": {
+			`discovery: {include: [{exe: "*", sampler: {name: traceidratio, arg: 2}}]}`,
+			`discovery.include[0].sampler.arg: "2" is not a probability: use a number from 0 to 1, such as "0.1" for a tenth of the traces`,
+		},
+		"routes of a rule": {
+			`discovery: {include: [{exe: "*", routes: {patterns: [x]}}]}`,
+			`discovery.include[0].routes.patterns[0]: "x" does not begin with a slash: write "/x"`,
+		},
+		"unmatched routes of a rule": {
+			`discovery: {include: [{exe: "*", routes: {unmatched: x}}]}`,
+			`discovery.include[0].routes.unmatched: "x" is not known: use heuristic, wildcard, path or unset`,
+		},
+		"mistyped routes of a rule": {
+			`discovery: {include: [{exe: "*", routes: {pattern: [/x]}}]}`,
+			`discovery.include[0].routes.pattern: "pattern" is not an option: did you mean patterns?`,
+		},
+		"signal": {
+			`discovery: {include: [{exe: "*", signals: [traces, logs]}]}`,
+			`discovery.include[0].signals[1]: "logs" is not known: write traces or metrics`,
+		},
+		"no signals": {
+			`discovery: {include: [{exe: "*", signals: []}]}`,
+			`discovery.include[0].signals: the list is empty, so that nothing would be reported: write traces, metrics or both, or move the rule to discovery.exclude`,
+		},
+		"sampler of an excluded process": {
+			`discovery: {exclude: [{exe: "*/x", sampler: {name: always_on}}]}`,
+			`discovery.exclude[0].sampler: an excluded process reports nothing; move sampler to an include rule`,
+		},
+		"routes of an excluded process": {
+			`discovery: {exclude: [{exe: "*/x", routes: {}}]}`,
+			`discovery.exclude[0].routes: an excluded process reports nothing; move routes to an include rule`,
+		},
+		"signals of an excluded process": {
+			`discovery: {exclude: [{exe: "*/x", signals: [metrics]}]}`,
+			`discovery.exclude[0].signals: an excluded process reports nothing; move signals to an include rule`,
+		},
+		"instrumented": {
+			`discovery: {instrumented: drop}`,
+			`discovery.instrumented: "drop" is not known: write report, skip_exporting or skip_all`,
 		},
 		"mistyped key": {
 			`routes: {ignored-pattern: [/x]}`,

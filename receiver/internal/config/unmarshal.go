@@ -61,6 +61,8 @@ func join(path, key string) string {
 // unknownKeys finds keys that no option has.
 func unknownKeys(p *problems, path string, value any, t reflect.Type) {
 	switch t.Kind() {
+	case reflect.Pointer:
+		unknownKeys(p, path, value, t.Elem())
 	case reflect.Struct:
 		m, ok := value.(map[string]any)
 		if !ok {
@@ -117,6 +119,8 @@ func distance(a, b string) int {
 // textual turns scalars into text wherever an option is a string.
 func textual(value any, t reflect.Type) any {
 	switch t.Kind() {
+	case reflect.Pointer:
+		return textual(value, t.Elem())
 	case reflect.String:
 		switch value.(type) {
 		case int, int64, uint64, float64, bool:

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/dbconv"
-	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/httpconv"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/route"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/sampling"
@@ -26,6 +25,7 @@ func (c *Config) Validate() error {
 		p.addf("collection_interval", "%v is too short: write %v or more", c.CollectionInterval, minCollectionInterval)
 	}
 	_, discoveryErr := c.Discovery.Compile()
+	enum(&p, "discovery.instrumented", c.Discovery.Instrumented, InstrumentedReport, InstrumentedSkipExporting, InstrumentedSkipAll)
 	_, httpErr := c.Protocols.HTTP.Compile(nil, false)
 	_, routesErr := c.Routes.Compile()
 	_, samplerErr := c.Sampler.Compile()
@@ -81,36 +81,29 @@ func oneOf(words []string) string {
 	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
-// Compile makes the rules ready to match processes.
-func (d *Discovery) Compile() (*discovery.Matcher, error) {
-	return discovery.Compile(rules(d.Include), rules(d.Exclude))
-}
-
-func rules(list []Rule) []discovery.Rule {
-	out := make([]discovery.Rule, len(list))
-	for i, rule := range list {
-		out[i] = discovery.Rule(rule)
-	}
-	return out
-}
-
 // Compile makes the sampler.
 func (s *Sampler) Compile() (*sampling.Sampler, error) {
-	return sampling.New("sampler", string(s.Name), s.Arg)
+	return s.compile("sampler")
+}
+
+func (s *Sampler) compile(path string) (*sampling.Sampler, error) {
+	return sampling.New(path, string(s.Name), s.Arg)
 }
 
 // Compile makes the route matcher.
-func (r *Routes) Compile() (*route.Matcher, error) {
-	unmatched, err := route.ParseUnmatched("routes.unmatched", string(r.Unmatched))
+func (r *Routes) Compile() (*route.Matcher, error) { return r.compile("routes") }
+
+func (r *Routes) compile(path string) (*route.Matcher, error) {
+	unmatched, err := route.ParseUnmatched(path+".unmatched", string(r.Unmatched))
 	if err != nil {
 		return nil, err
 	}
-	ignoreMode, err := route.ParseIgnoreMode("routes.ignore_mode", string(r.IgnoreMode))
+	ignoreMode, err := route.ParseIgnoreMode(path+".ignore_mode", string(r.IgnoreMode))
 	if err != nil {
 		return nil, err
 	}
 	return route.New(route.Options{
-		Prefix:     "routes",
+		Prefix:     path,
 		Patterns:   r.Patterns,
 		Ignored:    r.IgnoredPatterns,
 		IgnoreMode: ignoreMode,

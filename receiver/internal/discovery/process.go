@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery/procfs"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/runtimes"
 )
 
 // Process is what rules look at. The functions are called at most once per
@@ -22,6 +23,24 @@ type Process struct {
 	Environ func() []string
 	// ListeningPorts returns the TCP ports the process listens on.
 	ListeningPorts func() []uint16
+	// Language returns the runtime it has, as far as that shows by now.
+	Language func() runtimes.Kind
+	// Place returns the pod and container it runs in.
+	Place func() Place
+}
+
+func (p *Process) language() runtimes.Kind {
+	if p.Language == nil {
+		return runtimes.Unknown
+	}
+	return p.Language()
+}
+
+func (p *Process) place() Place {
+	if p.Place == nil {
+		return Place{}
+	}
+	return p.Place()
 }
 
 func (p *Process) environ() []string {
@@ -78,6 +97,21 @@ func (s *Scanner) Process(pid uint32) *Process {
 func (s *Scanner) Parent(pid uint32) uint32 {
 	stat, _ := s.fs.Stat(pid)
 	return stat.PPID
+}
+
+// ForkedBy is the parent of a process that has executed nothing since it was forked; 0
+// if it has, or nobody can tell any more.
+func (s *Scanner) ForkedBy(pid uint32) uint32 {
+	child, ok := s.fs.Stat(pid)
+	if !ok || child.PPID == 0 {
+		return 0
+	}
+	// A parent that is younger than its child has somebody else's id.
+	parent, ok := s.fs.Stat(child.PPID)
+	if !ok || parent.StartTime > child.StartTime || !child.ForkOf(parent) {
+		return 0
+	}
+	return child.PPID
 }
 
 // ListeningPorts are the TCP ports a process listens on, ascending. They are

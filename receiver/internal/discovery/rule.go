@@ -8,6 +8,9 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/route"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/sampling"
 )
 
 // Rule selects processes: every condition that is given has to hold.
@@ -24,16 +27,37 @@ type Rule struct {
 	// Environment has a glob over the value of each variable named. A
 	// variable that is not set matches nothing, not even "*".
 	Environment map[string]string
+	// Languages are names of runtimes (ParseLanguage), one of which it has.
+	Languages []string
+	// ContainerName is a glob over the name of the container it runs in.
+	ContainerName string
+	// Kubernetes is nil if the rule does not ask for pods.
+	Kubernetes *Kubernetes
 
 	// ServiceName and ServiceNamespace override what would be reported for
 	// the processes an include rule selects.
 	ServiceName, ServiceNamespace string
+	// Sampler and Routes replace those of all processes; nil for none. They are
+	// only carried along.
+	Sampler *sampling.Sampler
+	Routes  *route.Matcher
+	// WithoutTraces and WithoutMetrics: that signal is not wanted.
+	WithoutTraces, WithoutMetrics bool
 }
 
 // Matcher is a compiled set of rules. It is safe for concurrent use.
 type Matcher struct {
 	include, exclude []compiledRule
-	needsPorts       bool
+	needs            Needs
+}
+
+// Needs are what some rule looks at that can change while a process runs.
+type Needs struct {
+	// Ports: it may start to listen. Languages: it may load its runtime later. Pods:
+	// what is known of its pod may change.
+	Ports, Languages, Pods bool
+	// Containers: the names of containers outside Kubernetes, too.
+	Containers bool
 }
 
 // Decision is the verdict over a process.
@@ -42,13 +66,25 @@ type Decision struct {
 	// Rule is the include rule that selected the process; nil if it was
 	// selected by default. Do not change it.
 	Rule *Rule
+
+	// by is the rule that decided, nil if none did.
+	by *compiledRule
 }
+
+// Traces reports whether traces of the process are wanted.
+func (d Decision) Traces() bool { return d.Selected && (d.Rule == nil || !d.Rule.WithoutTraces) }
+
+// Metrics reports whether metrics of the process are wanted.
+func (d Decision) Metrics() bool { return d.Selected && (d.Rule == nil || !d.Rule.WithoutMetrics) }
 
 type compiledRule struct {
 	rule         Rule
 	exe, cmdline *Glob
 	ports        Ports
 	environment  []variable
+	languages    Languages
+	container    *Glob
+	kubernetes   *kubernetes
 }
 
 type variable struct {
@@ -66,11 +102,19 @@ func Compile(include, exclude []Rule) (*Matcher, error) {
 	}
 	for i, rule := range exclude {
 		path := fmt.Sprintf("discovery.exclude[%d]", i)
-		if rule.ServiceName != "" {
-			mistakes = append(mistakes, fmt.Errorf("%s.service_name: an excluded process reports nothing; move service_name to an include rule", path))
-		}
-		if rule.ServiceNamespace != "" {
-			mistakes = append(mistakes, fmt.Errorf("%s.service_namespace: an excluded process reports nothing; move service_namespace to an include rule", path))
+		for _, override := range []struct {
+			key   string
+			given bool
+		}{
+			{"service_name", rule.ServiceName != ""},
+			{"service_namespace", rule.ServiceNamespace != ""},
+			{"sampler", rule.Sampler != nil},
+			{"routes", rule.Routes != nil},
+			{"signals", rule.WithoutTraces || rule.WithoutMetrics},
+		} {
+			if override.given {
+				mistakes = append(mistakes, fmt.Errorf("%s.%s: an excluded process reports nothing; move %s to an include rule", path, override.key, override.key))
+			}
 		}
 		mistakes = append(mistakes, m.add(&m.exclude, path, rule))
 	}
@@ -83,8 +127,9 @@ func Compile(include, exclude []Rule) (*Matcher, error) {
 func (m *Matcher) add(list *[]compiledRule, path string, rule Rule) error {
 	c := compiledRule{rule: rule}
 	c.rule.PIDs = slices.Clone(rule.PIDs)
-	if rule.Exe == "" && rule.Cmdline == "" && rule.OpenPorts == "" && len(rule.PIDs) == 0 && len(rule.Environment) == 0 {
-		return fmt.Errorf(`%s: a rule without conditions would match every process; give it exe, cmdline, open_ports, pids or environment (exe: "*" for every process)`, path)
+	if rule.Exe == "" && rule.Cmdline == "" && rule.OpenPorts == "" && len(rule.PIDs) == 0 && len(rule.Environment) == 0 &&
+		len(rule.Languages) == 0 && rule.ContainerName == "" && rule.Kubernetes == nil {
+		return fmt.Errorf(`%s: a rule without conditions would match every process; give it exe, cmdline, open_ports, language, container_name, k8s, pids or environment (exe: "*" for every process)`, path)
 	}
 	var mistakes []error
 	mistake := func(field string, err error) {
@@ -107,7 +152,26 @@ func (m *Matcher) add(list *[]compiledRule, path string, rule Rule) error {
 	if rule.OpenPorts != "" {
 		c.ports, err = ParsePorts(rule.OpenPorts)
 		mistake("open_ports", err)
-		m.needsPorts = true
+		m.needs.Ports = true
+	}
+	for i, name := range rule.Languages {
+		set, err := ParseLanguage(name)
+		if len(rule.Languages) == 1 {
+			mistake("language", err)
+		} else {
+			mistake(fmt.Sprintf("language[%d]", i), err)
+		}
+		c.languages |= set
+		m.needs.Languages = true
+	}
+	if rule.ContainerName != "" {
+		c.container, err = CompileGlob(rule.ContainerName)
+		mistake("container_name", err)
+		m.needs.Pods, m.needs.Containers = true, true
+	}
+	if rule.Kubernetes != nil {
+		c.kubernetes = compileKubernetes(rule.Kubernetes, mistake)
+		m.needs.Pods = true
 	}
 	for i, pid := range rule.PIDs {
 		if pid <= 0 {
@@ -130,9 +194,15 @@ func (m *Matcher) add(list *[]compiledRule, path string, rule Rule) error {
 	return errors.Join(mistakes...)
 }
 
-// NeedsPorts reports whether some rule looks at listening ports. Such a
-// verdict can change when a process starts to listen.
-func (m *Matcher) NeedsPorts() bool { return m.needsPorts }
+// Needs are what verdicts depend on that can change.
+func (m *Matcher) Needs() Needs { return m.needs }
+
+// NeedsCluster reports whether a rule has conditions on pods alone, which nothing but a
+// cluster can answer.
+func (m *Matcher) NeedsCluster() bool {
+	asks := func(c compiledRule) bool { return c.kubernetes != nil }
+	return slices.ContainsFunc(m.include, asks) || slices.ContainsFunc(m.exclude, asks)
+}
 
 // Default reports whether there is no include rule, so that whatever is not
 // excluded is selected.
@@ -146,27 +216,55 @@ func (m *Matcher) Trivial() bool { return len(m.include) == 0 && len(m.exclude) 
 func (m *Matcher) Match(p *Process) Decision {
 	for i := range m.exclude {
 		if m.exclude[i].match(p) {
-			return Decision{}
+			return Decision{by: &m.exclude[i]}
 		}
 	}
 	for i := range m.include {
 		if m.include[i].match(p) {
-			return Decision{Selected: true, Rule: &m.include[i].rule}
+			return Decision{Selected: true, Rule: &m.include[i].rule, by: &m.include[i]}
 		}
 	}
 	return Decision{Selected: m.Default()}
 }
+
+// Decided reports whether a rule has decided, and not the absence of one.
+func (d Decision) Decided() bool { return d.by != nil }
+
+// Inherits reports whether a process that was forked by one with this decision, and has
+// executed nothing since, is what the rule meant as well. Its own id, ports and title
+// say nothing about that.
+func (d Decision) Inherits(child *Process) bool { return d.by != nil && d.by.matchLasting(child) }
 
 // match looks at the cheap conditions first.
 func (c *compiledRule) match(p *Process) bool {
 	if len(c.rule.PIDs) > 0 && !slices.Contains(c.rule.PIDs, int(p.PID)) {
 		return false
 	}
+	if c.cmdline != nil && !c.cmdline.Match(strings.Join(p.Cmdline, " ")) {
+		return false
+	}
+	if !c.matchLasting(p) {
+		return false
+	}
+	if c.ports != nil && !slices.ContainsFunc(p.listeningPorts(), c.ports.Contains) {
+		return false
+	}
+	return true
+}
+
+// matchLasting looks at what a process has in common with those it forks.
+func (c *compiledRule) matchLasting(p *Process) bool {
 	if c.exe != nil && !c.exe.Match(p.Exe) {
 		return false
 	}
-	if c.cmdline != nil && !c.cmdline.Match(strings.Join(p.Cmdline, " ")) {
-		return false
+	if c.kubernetes != nil || c.container != nil {
+		place := p.place()
+		if c.kubernetes != nil && !c.kubernetes.match(&place) {
+			return false
+		}
+		if c.container != nil && (place.Container == "" || !c.container.Match(place.Container)) {
+			return false
+		}
 	}
 	if len(c.environment) > 0 {
 		env := p.environ()
@@ -177,7 +275,7 @@ func (c *compiledRule) match(p *Process) bool {
 			}
 		}
 	}
-	if c.ports != nil && !slices.ContainsFunc(p.listeningPorts(), c.ports.Contains) {
+	if c.languages != 0 && !c.languages.Contains(p.language()) {
 		return false
 	}
 	return true

@@ -39,7 +39,7 @@ func TestCompileErrors(t *testing.T) {
 		want             []string
 	}{
 		{name: "empty rule", include: []Rule{{Exe: "*"}, {ServiceName: "x"}}, want: []string{
-			`discovery.include[1]: a rule without conditions would match every process; give it exe, cmdline, open_ports, pids or environment (exe: "*" for every process)`,
+			`discovery.include[1]: a rule without conditions would match every process; give it exe, cmdline, open_ports, language, container_name, k8s, pids or environment (exe: "*" for every process)`,
 		}},
 		{name: "bare executable", include: []Rule{{Exe: "checkout"}}, want: []string{
 			`discovery.include[0].exe: "checkout" can never match, as the path of an executable begins with a slash; write "*/checkout"`,
@@ -106,7 +106,7 @@ func TestMatch(t *testing.T) {
 			assert.Equal(t, test.want, d.Selected)
 			assert.Equal(t, test.want, d.Rule != nil)
 			assert.False(t, m.Default())
-			assert.Equal(t, test.rule.OpenPorts != "", m.NeedsPorts())
+			assert.Equal(t, test.rule.OpenPorts != "", m.Needs().Ports)
 
 			excluded := compile(t, nil, []Rule{test.rule}).Match(process)
 			assert.Equal(t, Decision{Selected: !test.want}, excluded)
