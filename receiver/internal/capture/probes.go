@@ -441,6 +441,12 @@ func (p *Probes) SetRuntime(pid uint32, r Runtime) error {
 	return nil
 }
 
+// ForgetRuntime takes back what SetRuntime said: nothing is looked for in the process any
+// more.
+func (p *Probes) ForgetRuntime(pid uint32) {
+	_ = p.coll.Maps["runtimes"].Delete(pid) // there may be nothing to take back
+}
+
 // newEpoch makes connections ask for their process's verdict again.
 func (p *Probes) newEpoch() error {
 	p.mu.Lock()

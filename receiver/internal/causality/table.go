@@ -51,6 +51,9 @@ type entry struct {
 	// parent and trace are identities: of the client's end of the same
 	// request, and of the first request of its trace. 0 if not known.
 	parent, trace uint64
+	// hidden: the request has no span of ours; instead is the parent it would have had.
+	hidden  bool
+	instead pcommon.SpanID
 }
 
 // NewTable makes an empty Table.
@@ -81,6 +84,13 @@ func (t *Table) Begin(x *exchange.Exchange) {
 			t.update(id.Trace, func(e *entry) { e.named, e.remote = true, x.Remote })
 		}
 	}
+}
+
+// Hide learns that a request, whose head was just read, will have no span: what would be
+// below it hangs below its parent.
+func (t *Table) Hide(x *exchange.Exchange) {
+	c := t.Resolve(&Request{Identity: x.Identity, Remote: x.Remote, Role: x.Role})
+	t.update(x.Identity.Seed, func(e *entry) { e.hidden, e.instead = true, c.ParentID })
 }
 
 // Carried learns the context of the caller's end of a request, which came with it
@@ -147,10 +157,13 @@ func (t *Table) Resolve(r *Request) exchange.Context {
 	case c.Method.IsLink():
 		var linked exchange.Context
 		t.trace(id.Linked, &linked)
-		c.LinkTraceID, c.LinkSpanID = linked.TraceID, t.ids.SpanID(id.Parent)
+		c.LinkTraceID, c.LinkSpanID = linked.TraceID, t.span(id.Parent)
 	case id.Parent != 0:
-		c.ParentID = t.ids.SpanID(id.Parent)
+		c.ParentID = t.span(id.Parent)
 		c.Remote = r.Role == exchange.RoleServer
+		if c.ParentID.IsEmpty() { // hidden, and below nothing
+			c.Remote, c.Method = false, exchange.MethodNone
+		}
 	case c.Method == exchange.MethodTCPOption:
 		c.ParentID, c.Remote = t.get(id.Seed).carried, true
 		if c.ParentID.IsEmpty() { // forgotten
@@ -166,6 +179,16 @@ func (t *Table) Resolve(r *Request) exchange.Context {
 	return c
 }
 
+// span is the id of a request's span, or of the one that stands for it.
+func (t *Table) span(identity uint64) pcommon.SpanID {
+	if t.Version() != 0 {
+		if e := t.get(identity); e.hidden {
+			return e.instead
+		}
+	}
+	return t.ids.SpanID(identity)
+}
+
 // prefers reports whether what the kernel found is a better parent than the one
 // the request names.
 func (t *Table) prefers(id *exchange.Identity, r *Request, m exchange.Method) bool {
@@ -178,7 +201,7 @@ func (t *Table) prefers(id *exchange.Identity, r *Request, m exchange.Method) bo
 	}
 	if r.Role != exchange.RoleClient {
 		// The client's end of this very request: named there, too.
-		return m == exchange.MethodConnection
+		return m == exchange.MethodConnection && !t.get(id.Parent).hidden
 	}
 	// A proxy passes on what it was sent. Whatever else is named is a span of
 	// the process itself, which stands between.

@@ -204,6 +204,13 @@ func (m *Matcher) NeedsCluster() bool {
 	return slices.ContainsFunc(m.include, asks) || slices.ContainsFunc(m.exclude, asks)
 }
 
+// Forget drops what the routes of rules have learned of a service instance.
+func (m *Matcher) Forget(instance string) {
+	for i := range m.include {
+		m.include[i].rule.Routes.Forget(instance)
+	}
+}
+
 // Default reports whether there is no include rule, so that whatever is not
 // excluded is selected.
 func (m *Matcher) Default() bool { return len(m.include) == 0 }

@@ -109,7 +109,9 @@ func TestMatch(t *testing.T) {
 			assert.Equal(t, test.rule.OpenPorts != "", m.Needs().Ports)
 
 			excluded := compile(t, nil, []Rule{test.rule}).Match(process)
-			assert.Equal(t, Decision{Selected: !test.want}, excluded)
+			assert.Equal(t, !test.want, excluded.Selected)
+			assert.Equal(t, test.want, excluded.Decided())
+			assert.Nil(t, excluded.Rule)
 		})
 	}
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/capture"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/causality"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/cluster"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/config"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/metadata"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
@@ -68,6 +69,12 @@ type Engine struct {
 	contexts  *causality.Table
 	wires     wires
 	examiner  *examiner
+	// cluster is nil outside one.
+	cluster cluster.View
+	// instrumented processes export spans themselves.
+	instrumented *instrumented
+	// forgetRoutes drops what was learned of an instance.
+	forgetRoutes func(instance string)
 
 	stop    chan struct{} // closed: the upkeep goroutine ends
 	running sync.WaitGroup
@@ -92,6 +99,7 @@ func (e *Engine) start() error {
 	if err := e.build(); err != nil {
 		return err
 	}
+	e.selection.connect(e.cluster)
 	rings := 1
 	for rings*2 <= min(runtime.NumCPU(), 8) {
 		rings *= 2
@@ -127,7 +135,8 @@ func (e *Engine) start() error {
 	e.selection.invalidate = e.processes.Invalidate
 	e.selection.scan()
 
-	e.examiner = newExaminer(e.probes.SetRuntime, e.probes.Watch)
+	e.examiner = newExaminer(e.probes.SetRuntime, e.probes.Watch, func(pid uint32) bool { return e.selection.decision(pid).Selected })
+	e.selection.taken, e.selection.dropped = e.examiner.taken, e.probes.ForgetRuntime
 
 	limit := max(c.Limits.MaxConnections/len(e.probes.Rings), 1)
 	for _, ring := range e.probes.Rings {
@@ -148,6 +157,7 @@ func (e *Engine) start() error {
 		e.readers.Go(s.run)
 	}
 	e.running.Go(e.upkeep)
+	e.running.Go(func() { e.selection.run(e.stop) })
 	if e.settings.Metrics != nil {
 		e.running.Go(e.collect)
 	}
@@ -167,7 +177,7 @@ func (e *Engine) build() error {
 	if e.selection, err = newSelection(c.Discovery, e.settings.Logger); err != nil {
 		return err
 	}
-	if e.protocols, err = protocols(c); err != nil {
+	if e.protocols, e.forgetRoutes, err = protocols(c); err != nil {
 		return err
 	}
 	if e.sampler, err = c.Sampler.Compile(); err != nil {
@@ -177,9 +187,11 @@ func (e *Engine) build() error {
 	e.ids = causality.NewIDs()
 	e.contexts = causality.NewTable(e.ids)
 	e.processes = workload.NewRegistry(workload.Options{
-		Matcher: e.selection.matcher,
+		Decide:  e.selection.decision,
 		Version: e.settings.Version,
+		Dropped: e.forget,
 	})
+	e.instrumented = newInstrumented(c.Discovery.Instrumented, e.contexts, e.settings.Logger)
 	temporality := pmetric.AggregationTemporalityCumulative
 	if c.Metrics.Temporality == config.Delta {
 		temporality = pmetric.AggregationTemporalityDelta
@@ -196,16 +208,30 @@ func (e *Engine) build() error {
 	return nil
 }
 
+// forget is told of instances that are gone.
+func (e *Engine) forget(instance string) {
+	e.forgetRoutes(instance)
+	e.selection.matcher.Forget(instance)
+}
+
 // builder makes a span builder for one reader; nil without a traces pipeline.
 func (e *Engine) builder(reader *shard) *spans.Builder {
 	if e.settings.Traces == nil {
 		return nil
 	}
 	return spans.NewBuilder(spans.Options{
-		Clock: e.clock, Sampler: e.sampler, Version: e.settings.Version, Contexts: e.contexts,
+		Clock: e.clock, Sampler: e.sampler, SamplerFor: samplerOf, Version: e.settings.Version, Contexts: e.contexts,
 		Lagging: func(time uint64) bool { return e.lagging(reader, time) },
 		Unread:  func(time uint64) bool { return e.lagging(nil, time) },
 	})
+}
+
+// samplerOf is the one of the rule that selected a workload; nil if it has none.
+func samplerOf(w *workload.Workload) *sampling.Sampler {
+	if w.Discovery.Rule == nil {
+		return nil
+	}
+	return w.Discovery.Rule.Sampler
 }
 
 // lagging reports whether a reader other than this one has not read yet all that

@@ -20,6 +20,9 @@ type examiner struct {
 	runtimes *runtimes.Examiner
 	set      func(pid uint32, r capture.Runtime) error
 	watch    func(f capture.Function, path string, offset uint64) error
+	// wanted reports whether a process is selected. Others are not looked into, and
+	// nothing is attached to what they run.
+	wanted func(pid uint32) bool
 	// queue has processes that run another program now. When it is full they
 	// stay unknown: that many start at once only where nobody serves requests.
 	queue   chan uint32
@@ -28,11 +31,12 @@ type examiner struct {
 
 // newExaminer examines the processes there are, in the background, and then
 // those that are queued.
-func newExaminer(set func(uint32, capture.Runtime) error, watch func(capture.Function, string, uint64) error) *examiner {
+func newExaminer(set func(uint32, capture.Runtime) error, watch func(capture.Function, string, uint64) error, wanted func(uint32) bool) *examiner {
 	e := &examiner{
 		runtimes: runtimes.NewExaminer(procfs.FS{}),
 		set:      set,
 		watch:    watch,
+		wanted:   wanted,
 		queue:    make(chan uint32, 4096),
 	}
 	e.running.Go(e.run)
@@ -92,8 +96,8 @@ func (e *examiner) again(s *started) bool {
 	return ok
 }
 
-// executed is told that a process runs another program now.
-func (e *examiner) executed(pid uint32) {
+// taken is told that a process is selected, or runs another program now.
+func (e *examiner) taken(pid uint32) {
 	select {
 	case e.queue <- pid:
 	default:
@@ -116,6 +120,9 @@ func (e *examiner) examine(pid uint32) capture.Runtime {
 }
 
 func (e *examiner) look(pid uint32) (r capture.Runtime, ok bool) {
+	if !e.wanted(pid) {
+		return r, false
+	}
 	p, err := e.runtimes.Examine(pid)
 	if err != nil {
 		return r, false

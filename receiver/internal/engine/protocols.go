@@ -27,16 +27,16 @@ import (
 )
 
 // protocols is the registry: every protocol that is switched on, in the order
-// detectors are asked.
-func protocols(c *config.Config) ([]protocol.Protocol, error) {
+// detectors are asked. forget drops what they learn of a service instance.
+func protocols(c *config.Config) (all []protocol.Protocol, forget func(instance string), err error) {
 	routes, err := c.Routes.Compile()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	kernel := c.Metrics.Kernel
 	http, err := c.Protocols.HTTP.Compile(routes, kernel)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	messaging := &messagingconv.Settings{Kernel: kernel}
 	p := &c.Protocols
@@ -59,13 +59,12 @@ func protocols(c *config.Config) ([]protocol.Protocol, error) {
 		{p.DNS.Enabled, dns.New(dns.Options{Kernel: kernel})},
 		{p.Memcached.Enabled, memcached.New(memcached.Options{Settings: p.Memcached.Compile(kernel)})},
 	}
-	var all []protocol.Protocol
 	for _, entry := range registry {
 		if entry.enabled {
 			all = append(all, entry.protocol)
 		}
 	}
-	return all, nil
+	return all, http.Forget, nil
 }
 
 // beginnings are those of all protocols, for the kernel.

@@ -39,7 +39,7 @@ func TestProtocolsTable(t *testing.T) {
 
 	var b strings.Builder
 	b.WriteString("| Protocol | Servers' spans | Clients' spans | Recognised by | Copied |\n|---|---|---|---|---|\n")
-	all, err := protocols(config.Default())
+	all, _, err := protocols(config.Default())
 	require.NoError(t, err)
 	for _, p := range all {
 		d := p.Describe()
@@ -63,7 +63,7 @@ func TestProtocolsTable(t *testing.T) {
 // Every protocol can be switched off by itself.
 func TestProtocolsAreSwitchedOff(t *testing.T) {
 	t.Parallel()
-	everything, err := protocols(config.Default())
+	everything, _, err := protocols(config.Default())
 	require.NoError(t, err)
 	off := config.Default()
 	switches := reflect.ValueOf(&off.Protocols).Elem()

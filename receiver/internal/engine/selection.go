@@ -13,14 +13,24 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/capture"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/cluster"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/config"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery/procfs"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/runtimes"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/workload"
 )
 
 // selection keeps the kernel's list of processes to watch in step with the
 // discovery rules.
+//
+// A process is judged when it executes something, when the pod it runs in changes, and,
+// where rules ask for ports or languages, while it is young. A process that was
+// forked has the decision of the one that forked it, as in the kernel, unless a rule
+// says something about it.
 type selection struct {
 	matcher *discovery.Matcher
+	needs   discovery.Needs
 	scanner *discovery.Scanner
 	logger  *zap.Logger
 	// executions and judge are Executed and Judge of capture.Probes.
@@ -30,24 +40,47 @@ type selection struct {
 	invalidate func(pid uint32)
 	// hurry makes the reader of process records look now.
 	hurry func()
+	// taken and dropped are told of processes that are selected, or not any more; they may be nil.
+	taken, dropped func(pid uint32)
+	// kind of a process's runtime, locate its container and pod, container the name of
+	// one where no cluster knows it.
+	kind      func(pid uint32) runtimes.Kind
+	locate    func(pid uint32) (container, pod string)
+	container func(id string) string
+	// cluster is nil if there is none.
+	cluster cluster.View
 	// any: every process gets the default verdict; there is nothing to do.
 	any bool
 	// generation changes whenever a process's identity may have.
 	generation atomic.Uint64
+	// resumed: a process was selected again that had not been for a while.
+	resumed atomic.Bool
+
+	// judging is held, by process, from looking at it to telling the kernel.
+	judging [64]sync.Mutex
 
 	mu       sync.RWMutex
 	verdicts map[uint32]verdict
 	// parents are those of processes that were made by one without a verdict.
 	parents map[uint32]uint32
+
+	recent recent
+	pods   changedPods
 }
 
 // maxParents bounds selection.parents between two sweeps.
 const maxParents = 1 << 12
 
 type verdict struct {
-	selected bool
+	decision discovery.Decision
 	executed uint32    // of the process when it was judged, as capture.Probes counts
 	exited   time.Time // zero while it runs
+	// container and pod are where it runs, if rules ask for that.
+	container, pod string
+	// inherited: the decision is that of the process that forked it.
+	inherited bool
+	// since is when it was selected again (CLOCK_MONOTONIC, ns); 0 if it always was.
+	since uint64
 }
 
 // A process's last segments may still be in another ring when its exit is read.
@@ -58,14 +91,33 @@ func newSelection(c config.Discovery, logger *zap.Logger) (*selection, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &selection{
+	examiner := runtimes.NewExaminer(procfs.FS{})
+	s := &selection{
 		matcher:  matcher,
+		needs:    matcher.Needs(),
 		scanner:  discovery.NewScanner("/proc"),
 		logger:   logger,
+		kind:     examiner.Kind,
+		locate:   func(pid uint32) (string, string) { return workload.Locate(procfs.FS{}, pid) },
 		any:      matcher.Trivial(),
 		verdicts: map[uint32]verdict{},
 		parents:  map[uint32]uint32{},
-	}, nil
+		pods:     changedPods{wake: make(chan struct{}, 1)},
+	}
+	s.container = discovery.NewContainers("/proc/1/root", "").Name
+	return s, nil
+}
+
+// connect is told what knows the cluster, nil if there is none, before anything is
+// judged.
+func (s *selection) connect(view cluster.View) {
+	s.cluster = view
+	if view != nil && s.needs.Pods {
+		view.OnChange(s.pods.add)
+	}
+	if view == nil && s.matcher.NeedsCluster() {
+		s.logger.Warn("discovery rules with k8s match nothing: the receiver is not connected to a cluster")
+	}
 }
 
 // scan judges every process there is.
@@ -81,7 +133,7 @@ func (s *selection) scan() {
 // rescan judges again where the verdict can change while a process runs.
 func (s *selection) rescan() {
 	s.sweep()
-	if s.matcher.NeedsPorts() {
+	if s.needs.Ports {
 		s.scan()
 	}
 }
@@ -90,45 +142,143 @@ func (s *selection) rescan() {
 // gone already. The kernel watches it until it is judged.
 func (s *selection) executed(pid uint32, file string) {
 	s.generation.Add(1)
-	if !s.any {
-		s.examine(pid, file, true)
+	if s.any {
+		return
+	}
+	s.examine(pid, file, true)
+	if s.needs.Ports || s.needs.Languages {
+		s.recent.add(pid, time.Now())
 	}
 }
 
-// listens is told that a process listens on one more port.
-func (s *selection) listens(pid uint32) {
-	if s.matcher.NeedsPorts() {
-		s.examine(pid, "", false)
-	}
-}
+// maxForks bounds the walk to who forked a process, and those before.
+const maxForks = 16
 
 // examine judges one process and tells the kernel, if it is news.
 func (s *selection) examine(pid uint32, file string, news bool) {
+	s.examineBelow(pid, file, news, maxForks)
+}
+
+func (s *selection) examineBelow(pid uint32, file string, news bool, forks int) {
 	if pid == uint32(os.Getpid()) {
 		return
 	}
-	executed := s.executions(pid)
-	process := s.scanner.Process(pid)
-	if process.Exe == "" {
-		process.Exe = file
+	if unknown := s.try(pid, file, news); unknown != 0 && forks > 0 {
+		s.examineBelow(unknown, "", false, forks-1)
+		s.try(pid, file, news)
 	}
-	selected := s.matcher.Match(process).Selected
+}
+
+// try examines a process. It returns the process that forked it, if the verdict hangs on
+// that one's and it has none; the process is judged for itself then.
+func (s *selection) try(pid uint32, file string, news bool) (unknown uint32) {
+	lock := &s.judging[pid%uint32(len(s.judging))]
+	lock.Lock()
+	defer lock.Unlock()
 	before, known := s.verdict(pid)
-	s.record(pid, selected, executed)
-	if known && before == selected && !news {
-		return
+	v := verdict{executed: s.executions(pid), container: before.container, pod: before.pod}
+	process := s.process(pid, file, &v)
+	v.decision = s.matcher.Match(process)
+	if !v.decision.Decided() && !news {
+		unknown = s.inherit(process, &v, before)
+	}
+	same := known && before.decision.Selected == v.decision.Selected
+	if same {
+		v.since = before.since
+	} else if known && v.decision.Selected && !news {
+		v.since = monotonic()
+		s.resumed.Store(true)
+	}
+	s.record(pid, v)
+	if same && before.decision.Rule == v.decision.Rule && !news {
+		return unknown
 	}
 	s.generation.Add(1)
 	if known {
 		s.invalidate(pid) // a rule may name it now
 	}
-	v := capture.VerdictIgnored
-	if selected {
-		v = capture.VerdictSelected
+	if !same || news {
+		s.tell(pid, &v)
 	}
-	if err := s.judge(pid, executed, v); err != nil {
+	return unknown
+}
+
+// tell puts a verdict in force.
+func (s *selection) tell(pid uint32, v *verdict) {
+	judged, then := capture.VerdictIgnored, s.dropped
+	if v.decision.Selected {
+		judged, then = capture.VerdictSelected, s.taken
+	}
+	if err := s.judge(pid, v.executed, judged); err != nil {
 		s.logger.Warn("cannot tell the kernel about a process", zap.Error(err))
 	}
+	if then != nil {
+		then(pid)
+	}
+}
+
+// inherit gives a process that was forked and has executed nothing since the decision on
+// the one that forked it.
+func (s *selection) inherit(process *discovery.Process, v *verdict, before verdict) (unknown uint32) {
+	parent := s.scanner.ForkedBy(process.PID)
+	if parent == 0 {
+		// Nobody can tell any more; or it was never so.
+		if before.inherited && before.executed == v.executed && before.decision.Inherits(process) {
+			v.decision, v.inherited = before.decision, true
+		}
+		return 0
+	}
+	above, known := s.verdict(parent)
+	if !known {
+		return parent
+	}
+	if above.decision.Inherits(process) {
+		v.decision, v.inherited = above.decision, true
+	}
+	return 0
+}
+
+// process reads a process for the rules. Where it runs is noted in v, which has that
+// from before in case it is gone.
+func (s *selection) process(pid uint32, file string, v *verdict) *discovery.Process {
+	p := s.scanner.Process(pid)
+	if p.Exe == "" {
+		p.Exe = file
+	}
+	p.Language = sync.OnceValue(func() runtimes.Kind { return s.kind(pid) })
+	if s.needs.Pods {
+		if container, pod := s.locate(pid); container != "" || pod != "" || p.Exe != "" && file == "" {
+			v.container, v.pod = container, pod
+		}
+		p.Place = sync.OnceValue(func() discovery.Place { return s.place(v.container, v.pod) })
+	}
+	return p
+}
+
+func (s *selection) place(container, pod string) (p discovery.Place) {
+	if s.cluster != nil && container != "" {
+		p.Pod, p.Container, _ = s.cluster.Container(container)
+	}
+	if s.cluster != nil && p.Pod == nil && pod != "" {
+		p.Pod, _ = s.cluster.Pod(pod)
+	}
+	if p.Container == "" && container != "" && s.needs.Containers {
+		p.Container = s.container(container)
+	}
+	return p
+}
+
+// decision is what the rules say about a process, as the kernel was told.
+func (s *selection) decision(pid uint32) discovery.Decision {
+	if s.any {
+		return discovery.Decision{Selected: true}
+	}
+	if v, known := s.verdict(pid); known {
+		return v.decision
+	}
+	s.examine(pid, "", false)
+	v, _ := s.verdict(pid)
+	return v.decision
 }
 
 // forked is told that a process has made another one, which is as selected as it is.
@@ -139,7 +289,8 @@ func (s *selection) forked(pid, parent uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if v, ok := s.verdicts[parent]; ok {
-		s.verdicts[pid] = verdict{selected: v.selected, executed: v.executed}
+		v.inherited, v.exited = true, time.Time{}
+		s.verdicts[pid] = v
 		return
 	}
 	// The parent has executed something and is not judged yet.
@@ -165,6 +316,7 @@ func (s *selection) forget(pid uint32) {
 	if s.any {
 		return
 	}
+	s.recent.remove(pid)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if v, ok := s.verdicts[pid]; ok {
@@ -196,8 +348,9 @@ func (s *selection) allows(pid uint32, first bool) bool {
 		return selected
 	}
 	// A child is as selected as its parent.
-	if parent, ok := s.verdict(s.parent(pid)); ok && parent {
-		s.record(pid, true, s.executions(pid))
+	if parent, ok := s.verdict(s.parent(pid)); ok && parent.decision.Selected {
+		parent.inherited, parent.exited, parent.executed = true, time.Time{}, s.executions(pid)
+		s.record(pid, parent)
 		return true
 	}
 	// Executed just now: the record of that is in the first ring, as it came
@@ -212,31 +365,39 @@ func (s *selection) allows(pid uint32, first bool) bool {
 		}
 	}
 	s.examine(pid, "", false)
-	selected, _ := s.verdict(pid)
-	return selected
+	v, _ := s.verdict(pid)
+	return v.decision.Selected
 }
 
-func (s *selection) record(pid uint32, selected bool, executed uint32) {
+// interrupted reports whether a process was not watched for a while since a time
+// (CLOCK_MONOTONIC, ns), so that what began then may have ended in between.
+func (s *selection) interrupted(pid uint32, begun uint64) bool {
+	if !s.resumed.Load() {
+		return false
+	}
+	v, _ := s.verdict(pid)
+	return begun < v.since
+}
+
+func (s *selection) record(pid uint32, v verdict) {
 	s.mu.Lock()
-	s.verdicts[pid] = verdict{selected: selected, executed: executed}
+	s.verdicts[pid] = v
 	s.mu.Unlock()
 }
 
 // current is the verdict on a process, unless it was one on a program that the process has
 // left since. Only those that are not selected are asked about: the kernel has few.
 func (s *selection) current(pid uint32) (selected, known bool) {
-	s.mu.RLock()
-	v, known := s.verdicts[pid]
-	s.mu.RUnlock()
-	if known && !v.selected && v.exited.IsZero() && s.executions(pid) != v.executed {
+	v, known := s.verdict(pid)
+	if known && !v.decision.Selected && v.exited.IsZero() && s.executions(pid) != v.executed {
 		return false, false
 	}
-	return v.selected, known
+	return v.decision.Selected, known
 }
 
-func (s *selection) verdict(pid uint32) (selected, known bool) {
+func (s *selection) verdict(pid uint32) (v verdict, known bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	v, known := s.verdicts[pid]
-	return v.selected, known
+	v, known = s.verdicts[pid]
+	return v, known
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/capture"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/config"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery"
 )
 
 func TestSelection(t *testing.T) {
@@ -65,7 +66,7 @@ func TestSelection(t *testing.T) {
 	require.Equal(t, 1, hurried)
 
 	// A verdict that changes names the process anew.
-	s.record(other, true, 0)
+	s.record(other, verdict{decision: discovery.Decision{Selected: true}})
 	s.examine(other, "", false)
 	require.Positive(t, invalidated)
 }

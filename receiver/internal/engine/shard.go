@@ -198,9 +198,10 @@ func (s *shard) record(b []byte) {
 		}
 	case capture.KindExec:
 		if p := capture.AsProcess(b); p != nil {
-			s.engine.examiner.executed(p.Tgid)
 			s.engine.processes.Exec(p.Tgid, p.Name())
+			s.engine.instrumented.forget(p.Tgid)
 			s.engine.selection.executed(p.Tgid, p.File())
+			s.engine.examiner.taken(p.Tgid)
 		}
 	case capture.KindFork:
 		if p := capture.AsProcess(b); p != nil {
@@ -213,6 +214,7 @@ func (s *shard) record(b []byte) {
 	case capture.KindExit:
 		if p := capture.AsProcess(b); p != nil {
 			s.engine.processes.Exit(p.Tgid)
+			s.engine.instrumented.forget(p.Tgid)
 			s.engine.selection.forget(p.Tgid)
 		}
 	}
@@ -240,7 +242,8 @@ func (s *shard) Begin(x *exchange.Exchange) {
 	if x.Identity.Peer != 0 || x.Remote.Valid {
 		s.engine.contexts.Begin(x)
 	}
-	if s.metrics != nil {
+	s.engine.instrumented.begin(x)
+	if s.metrics != nil && x.Workload.Discovery.Metrics() {
 		s.metrics.Begin(x)
 	}
 }
@@ -250,15 +253,20 @@ func (s *shard) End(x *exchange.Exchange) {
 	if x.Workload == nil {
 		return
 	}
+	if s.engine.selection.interrupted(x.PID, x.Start) {
+		// Its answer may be that to another request, sent while nobody looked.
+		s.Abandon(x)
+		return
+	}
 	x.Context = s.engine.contexts.Resolve(&causality.Request{Identity: x.Identity, Remote: x.Remote, Role: x.Role})
 	sampled := false
-	if s.builder != nil {
+	if s.builder != nil && x.Workload.Discovery.Traces() && !s.engine.instrumented.end(x) {
 		sampled = s.builder.Add(x)
 		if s.builder.Fresh() >= s.batchSize {
 			s.flush(false)
 		}
 	}
-	if s.metrics != nil {
+	if s.metrics != nil && x.Workload.Discovery.Metrics() {
 		s.metrics.End(x, sampled)
 	}
 }

@@ -345,6 +345,13 @@ type Link struct {
 	State   string
 }
 
+// Exporter is a Detail that can be an export of telemetry.
+type Exporter interface {
+	// ExportsTraces reports whether the request exports traces by OTLP, and whether the
+	// response says that they were accepted.
+	ExportsTraces() (export, done bool)
+}
+
 // Linker is a Detail that knows of such spans: those whose contexts came with the
 // messages of a batch.
 type Linker interface {

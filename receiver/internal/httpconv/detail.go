@@ -3,6 +3,8 @@
 package httpconv
 
 import (
+	"bytes"
+
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/pdata/xpdata"
 
@@ -80,7 +82,8 @@ type Detail struct {
 	scratch    []byte
 	attributes xpdata.MapBuilder // empty between calls
 
-	learner  *route.Learner // of the instance below
+	learner  *route.Learner // of the instance below, for the matcher learns
+	learns   *route.Matcher
 	instance *workload.Instance
 }
 
@@ -97,15 +100,28 @@ func (d *Detail) Reset() {
 	d.Status = 0
 	d.Error, d.Connect = "", ""
 	d.RequestBody, d.ResponseBody = -1, -1
-	d.request.parsed, d.route.resolved, d.evident = false, false, false
+	d.request.parsed, d.request.routed, d.route.resolved, d.evident = false, false, false, false
 }
 
 var _ exchange.Detail = (*Detail)(nil)
 
 // Suppressed implements exchange.Detail.
-func (d *Detail) Suppressed(*exchange.Exchange) (traces, metrics bool) {
-	r := d.parsed()
+func (d *Detail) Suppressed(x *exchange.Exchange) (traces, metrics bool) {
+	r := d.routed(x)
 	return r.ignoreTraces, r.ignoreMetrics
+}
+
+// tracesPath is how the paths of OTLP/HTTP exports of traces end
+// (https://opentelemetry.io/docs/specs/otlp/#otlphttp-request).
+const tracesPath = "/v1/traces"
+
+// ExportsTraces implements exchange.Exporter.
+func (d *Detail) ExportsTraces() (export, done bool) {
+	if string(d.Method) != "POST" {
+		return false, false
+	}
+	d.parsed()
+	return bytes.HasSuffix(d.path(), []byte(tracesPath)) && !d.pathCut(), d.Status >= 200 && d.Status < 300
 }
 
 // SpanKind implements exchange.Detail.

@@ -25,15 +25,19 @@ const (
 // exchange. Parts of the target are positions in it: pointers stored for every
 // exchange are work for the garbage collector.
 type request struct {
-	parsed                      bool
+	parsed      bool
+	form        form
+	hasQuery    bool
+	method      string
+	scheme      string
+	authority   part // of an absolute or authority form
+	path, query part
+
+	// With routed:
+	routed                      bool
 	ignoreTraces, ignoreMetrics bool
-	form                        form
-	hasQuery                    bool
-	method                      string
-	scheme                      string
 	pattern                     string // of routes.patterns
-	authority                   part   // of an absolute or authority form
-	path, query                 part
+	routes                      *route.Matcher
 }
 
 // part is a range of Detail.Target.
@@ -61,9 +65,9 @@ func (d *Detail) parsed() *request {
 
 func (d *Detail) parse() {
 	r := &d.request
-	r.parsed, r.ignoreTraces, r.ignoreMetrics, r.hasQuery = true, false, false, false
+	r.parsed, r.hasQuery = true, false
 	r.authority, r.path, r.query = part{}, part{}, part{}
-	r.method, r.scheme, r.pattern = d.Settings.method(d.Method), "http", ""
+	r.method, r.scheme = d.Settings.method(d.Method), "http"
 	if d.Secure {
 		r.scheme = "https"
 	}
@@ -98,15 +102,27 @@ func (d *Detail) parse() {
 		r.path.to = r.path.from + uint32(i)
 		r.query, r.hasQuery = part{r.path.to + 1, length}, true
 	}
-	if d.pathCut() {
-		// What follows the cut could change the verdict.
-		return
+}
+
+// routed is the request with what routes say about its path: those of the rule that
+// selected the process, if it has any.
+func (d *Detail) routed(x *exchange.Exchange) *request {
+	r := d.parsed()
+	if r.routed {
+		return r
 	}
-	if routes := d.Settings.routes; routes != nil {
+	r.routed, r.pattern, r.ignoreTraces, r.ignoreMetrics = true, "", false, false
+	r.routes = d.Settings.routes
+	if x != nil && x.Workload != nil && x.Workload.Discovery.Rule != nil && x.Workload.Discovery.Rule.Routes != nil {
+		r.routes = x.Workload.Discovery.Rule.Routes
+	}
+	// What follows a cut could change the verdict.
+	if r.routes != nil && r.form != formAuthority && !d.pathCut() {
 		path := d.path()
-		r.pattern = routes.Match(path)
-		r.ignoreTraces, r.ignoreMetrics = routes.Ignored(path)
+		r.pattern = r.routes.Match(path)
+		r.ignoreTraces, r.ignoreMetrics = r.routes.Ignored(path)
 	}
+	return r
 }
 
 // pathCut: not even the path is complete.
@@ -150,14 +166,14 @@ func (d *Detail) template(x *exchange.Exchange) string {
 }
 
 func (d *Detail) resolve(x *exchange.Exchange) string {
-	r := d.parsed()
+	r := d.routed(x)
 	if r.pattern != "" || x.Role == exchange.RoleClient {
 		return r.pattern
 	}
 	if r.form != formOrigin && r.form != formAbsolute || d.pathCut() {
 		return ""
 	}
-	switch d.Settings.routes.Unmatched() {
+	switch r.routes.Unmatched() {
 	case route.UnmatchedWildcard:
 		return route.Wildcard
 	case route.UnmatchedPath:
@@ -166,9 +182,9 @@ func (d *Detail) resolve(x *exchange.Exchange) string {
 		if x.Workload == nil || x.Workload.Instance == nil {
 			return ""
 		}
-		if d.learner == nil || d.instance != x.Workload.Instance {
-			d.instance = x.Workload.Instance
-			d.learner = d.Settings.routes.Learner(d.instance.Key)
+		if d.learner == nil || d.instance != x.Workload.Instance || d.learns != r.routes {
+			d.instance, d.learns = x.Workload.Instance, r.routes
+			d.learner = r.routes.Learner(d.instance.Key)
 		}
 		return d.learner.Route(d.path(), d.Status != 404)
 	}

@@ -82,6 +82,14 @@ func (d *Detail) Suppressed(*exchange.Exchange) (traces, metrics bool) {
 	return export, export
 }
 
+// tracesExport is the call by which traces are exported (OTLP/gRPC).
+const tracesExport = exports + "trace.v1.TraceService/Export"
+
+// ExportsTraces implements exchange.Exporter.
+func (d *Detail) ExportsTraces() (export, done bool) {
+	return string(d.Path) == tracesExport, d.Code == 0
+}
+
 // SpanName implements exchange.Detail.
 func (d *Detail) SpanName(*exchange.Exchange) string {
 	if m := d.method(); m != "" {

@@ -80,21 +80,9 @@ type image struct {
 // that the process, its executable or its memory map could not be read, often
 // because it has exited; what it returns besides is not to be relied on.
 func (e *Examiner) Examine(pid uint32) (Process, error) {
-	f, err := os.Open(e.fs.Path(pid, "exe"))
-	if err != nil {
-		return Process{}, fmt.Errorf("open executable: %w", err)
-	}
-	defer f.Close()
-	p, err := e.image(f)
-	if err != nil {
-		return Process{}, fmt.Errorf("executable of process %d: %w", pid, err)
-	}
-	if p.Kind == Go {
-		return p, nil
-	}
-	exe := e.fs.Exe(pid)
-	if kind, version := kindOfExecutable(path.Base(exe)); kind != Unknown {
-		p = Process{Kind: kind, Version: version}
+	p, exe, err := e.executable(pid)
+	if err != nil || p.Kind == Go {
+		return p, err
 	}
 	switch p.Kind {
 	case Node:
@@ -126,6 +114,47 @@ func (e *Examiner) Examine(pid uint32) (Process, error) {
 		p.Python, p.Functions = e.python(pid, m.modules)
 	}
 	return p, nil
+}
+
+// Kind is that of a running process, without what else Examine finds; Unknown if it
+// cannot be told.
+func (e *Examiner) Kind(pid uint32) Kind {
+	p, exe, err := e.executable(pid)
+	if err != nil {
+		return Unknown
+	}
+	if p.Kind != Native && p.Kind != Rust {
+		return p.Kind
+	}
+	// A library may have brought another one.
+	m, err := e.mappings(pid, exe, false)
+	if err != nil {
+		return Unknown
+	}
+	if m.kind != Unknown {
+		return m.kind
+	}
+	return p.Kind
+}
+
+// executable is what a process's executable tells, and its path.
+func (e *Examiner) executable(pid uint32) (p Process, exe string, err error) {
+	f, err := os.Open(e.fs.Path(pid, "exe"))
+	if err != nil {
+		return Process{}, "", fmt.Errorf("open executable: %w", err)
+	}
+	defer f.Close()
+	if p, err = e.image(f); err != nil {
+		return Process{}, "", fmt.Errorf("executable of process %d: %w", pid, err)
+	}
+	if p.Kind == Go {
+		return p, "", nil
+	}
+	exe = e.fs.Exe(pid)
+	if kind, version := kindOfExecutable(path.Base(exe)); kind != Unknown {
+		p = Process{Kind: kind, Version: version}
+	}
+	return p, exe, nil
 }
 
 // image is what an open executable tells, from memory if it was seen before.

@@ -35,12 +35,10 @@ func (r *Registry) unknown(pid uint32, comm string) *finding {
 	f.identity.name = nameOfComm(comm)
 	f.identity.key = programKey(f.identity.name)
 	f.identity.instID = r.instanceID(f.identity.key)
-	if r.options.Matcher != nil {
-		f.decision = r.options.Matcher.Match(&discovery.Process{PID: pid})
-		if rule := f.decision.Rule; rule != nil && rule.ServiceName != "" {
-			f.identity.name = rule.ServiceName
-			f.identity.key += "#" + rule.ServiceName
-		}
+	f.decision = r.decide(pid)
+	if rule := f.decision.Rule; rule != nil && rule.ServiceName != "" {
+		f.identity.name = rule.ServiceName
+		f.identity.key += "#" + rule.ServiceName
 	}
 	return f
 }
@@ -76,7 +74,7 @@ func (r *Registry) look(pid uint32) *finding {
 	where := r.readPlace(p)
 	r.readImage(p)
 	f := &finding{}
-	f.decision = r.decide(p)
+	f.decision = r.decide(pid)
 	d := readDeclared(p.env, p.args, isJVM(p.exe))
 	if rule := f.decision.Rule; rule != nil {
 		if rule.ServiceName != "" {
@@ -202,16 +200,9 @@ func (r *Registry) nameOf(p *process) string {
 	return name
 }
 
-func (r *Registry) decide(p *process) discovery.Decision {
-	m := r.options.Matcher
-	if m == nil || m.Trivial() {
+func (r *Registry) decide(pid uint32) discovery.Decision {
+	if r.options.Decide == nil {
 		return discovery.Decision{Selected: true}
 	}
-	return m.Match(&discovery.Process{
-		PID:            p.PID,
-		Exe:            p.exe,
-		Cmdline:        p.args,
-		Environ:        func() []string { return p.env },
-		ListeningPorts: func() []uint16 { return r.scanner.ListeningPorts(p.PID) },
-	})
+	return r.options.Decide(pid)
 }

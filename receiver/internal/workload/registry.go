@@ -30,8 +30,12 @@ type Options struct {
 	// ProcRoot is a proc filesystem that shows the host's pid namespace;
 	// default /proc.
 	ProcRoot string
-	// Matcher gives the overrides of discovery rules; nil for none.
-	Matcher *discovery.Matcher
+	// Decide gives the decision of discovery rules on a process; nil where there are
+	// none.
+	Decide func(pid uint32) discovery.Decision
+	// Dropped is told the key of an instance that nobody asks about any more. It must
+	// not call the Registry.
+	Dropped func(key string)
 	// Version of this distribution, for telemetry.distro.version.
 	Version string
 	// HostName and HostID replace what is found on the host.
@@ -325,6 +329,9 @@ func (r *Registry) drop(h *holder) {
 		delete(r.claims, h.claim)
 	}
 	r.idle--
+	if r.options.Dropped != nil {
+		r.options.Dropped(h.instance.Key)
+	}
 }
 
 // evict makes room by the clock algorithm: a second chance for what was

@@ -272,7 +272,8 @@ func TestRuleOverrides(t *testing.T) {
 		fake{pid: 12, parent: 1, exe: "/bin/secret"},
 		fake{pid: 13, parent: 1, exe: "/x/cart", cgroup: kubepods + idA},
 	)
-	r, _ := f.clocked(Options{Matcher: m})
+	scanner := discovery.NewScanner(f.root)
+	r, _ := f.clocked(Options{Decide: func(pid uint32) discovery.Decision { return m.Match(scanner.Process(pid)) }})
 	assert.Equal(t, "ruled", r.Lookup(10).Instance.ServiceName, "a rule beats the environment")
 	assert.Equal(t, "shop", attributes(r.Lookup(10).Traces)["service.namespace"])
 	assert.Equal(t, "ruled", r.Lookup(10).Discovery.Rule.ServiceName)

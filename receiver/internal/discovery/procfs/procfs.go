@@ -169,6 +169,24 @@ func (fs FS) Cgroup(pid uint32) string { return read(fs.Path(pid, "cgroup"), max
 // MountInfo is the text of /proc/PID/mountinfo.
 func (fs FS) MountInfo(pid uint32) string { return read(fs.Path(pid, "mountinfo"), maxTable) }
 
+// MappedFiles are the paths of the files a process has mapped executable, with the care of
+// Image.
+func (fs FS) MappedFiles(pid uint32) []string {
+	text := within(func() string { return read(fs.Path(pid, "maps"), maxTable) })
+	var files []string
+	for line := range strings.Lines(text) {
+		// start-end perms offset device inode path
+		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 6)
+		if len(fields) < 6 || len(fields[1]) < 3 || fields[1][2] != 'x' {
+			continue
+		}
+		if path := strings.TrimLeft(fields[5], " "); strings.HasPrefix(path, "/") {
+			files = append(files, strings.TrimSuffix(path, " (deleted)"))
+		}
+	}
+	return files
+}
+
 // Image is what execve was given.
 type Image struct {
 	// Args is the argument vector, or what the process wrote over it.
