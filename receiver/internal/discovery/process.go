@@ -62,7 +62,7 @@ func Scan(procRoot string) []uint32 { return procfs.FS{Root: procRoot}.PIDs() }
 
 // tableLifetime is how long the listening sockets of a network namespace are
 // trusted: long enough for a scan of all processes to read them once.
-const tableLifetime = time.Second
+const tableLifetime = 200 * time.Millisecond
 
 // Scanner reads processes for a Matcher. It is safe for concurrent use.
 type Scanner struct {
@@ -98,6 +98,9 @@ func (s *Scanner) Parent(pid uint32) uint32 {
 	stat, _ := s.fs.Stat(pid)
 	return stat.PPID
 }
+
+// Children are a process's.
+func (s *Scanner) Children(pid uint32) []uint32 { return s.fs.ThreadsChildren(pid) }
 
 // ForkedBy is the parent of a process that has executed nothing since it was forked; 0
 // if it has, or nobody can tell any more.

@@ -70,14 +70,14 @@ func TestProtocolsAreSwitchedOff(t *testing.T) {
 	for i := range switches.NumField() {
 		switches.Field(i).FieldByName("Enabled").SetBool(false)
 	}
-	none, err := protocols(off)
+	none, _, err := protocols(off)
 	require.NoError(t, err)
 	require.Empty(t, none)
 	require.Greater(t, len(everything), 12)
 	for i := range switches.NumField() {
 		c := config.Default()
 		reflect.ValueOf(&c.Protocols).Elem().Field(i).FieldByName("Enabled").SetBool(false)
-		some, err := protocols(c)
+		some, _, err := protocols(c)
 		require.NoError(t, err)
 		want := len(everything) - 1
 		if switches.Type().Field(i).Name == "GRPC" {

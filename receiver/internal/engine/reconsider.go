@@ -17,11 +17,13 @@ const (
 	// after a quarter of their age, within these bounds, until they are settled. A
 	// server listens, and an interpreter has loaded its library, within a
 	// second of its start; Java's need some.
-	minLook, maxLook = 250 * time.Millisecond, time.Second
+	minLook, maxLook = 250 * time.Millisecond, 500 * time.Millisecond
 	settledAge       = 30 * time.Second
 	// maxRecent bounds them. In a storm of commands the oldest are not looked at again
 	// before the next look at everything.
 	maxRecent = 1024
+	// maxLooks bounds what is done at once: a look takes a tenth of a millisecond.
+	maxLooks = 64
 	// Pods that changed are looked at again after so long, for processes that were
 	// forked at that very moment.
 	lookAgain = time.Second
@@ -64,6 +66,9 @@ func (r *recent) due(now time.Time) (pids []uint32) {
 	for pid, p := range r.processes {
 		if now.Before(p.next) {
 			continue
+		}
+		if len(pids) == maxLooks {
+			break
 		}
 		age := now.Sub(p.started)
 		pids = append(pids, pid)

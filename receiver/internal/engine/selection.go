@@ -163,15 +163,25 @@ func (s *selection) examineBelow(pid uint32, file string, news bool, forks int) 
 	if pid == uint32(os.Getpid()) {
 		return
 	}
-	if unknown := s.try(pid, file, news); unknown != 0 && forks > 0 {
+	unknown, turned := s.try(pid, file, news)
+	if unknown != 0 && forks > 0 {
 		s.examineBelow(unknown, "", false, forks-1)
-		s.try(pid, file, news)
+		_, again := s.try(pid, file, news)
+		turned = turned || again
+	}
+	if !turned || forks == 0 {
+		return
+	}
+	// Those it has forked until the kernel was told have the decision before.
+	for _, child := range s.scanner.Children(pid) {
+		s.examineBelow(child, "", false, forks-1)
 	}
 }
 
-// try examines a process. It returns the process that forked it, if the verdict hangs on
-// that one's and it has none; the process is judged for itself then.
-func (s *selection) try(pid uint32, file string, news bool) (unknown uint32) {
+// try examines a process, and reports whether the verdict has turned while it ran the same
+// program. unknown is the process that forked it, if the verdict hangs on that one's
+// and it has none; the process is judged for itself then.
+func (s *selection) try(pid uint32, file string, news bool) (unknown uint32, turned bool) {
 	lock := &s.judging[pid%uint32(len(s.judging))]
 	lock.Lock()
 	defer lock.Unlock()
@@ -183,15 +193,15 @@ func (s *selection) try(pid uint32, file string, news bool) (unknown uint32) {
 		unknown = s.inherit(process, &v, before)
 	}
 	same := known && before.decision.Selected == v.decision.Selected
-	if same {
-		v.since = before.since
-	} else if known && v.decision.Selected && !news {
+	turned = known && !same && !news
+	v.since = before.since
+	if turned && v.decision.Selected {
 		v.since = monotonic()
 		s.resumed.Store(true)
 	}
 	s.record(pid, v)
 	if same && before.decision.Rule == v.decision.Rule && !news {
-		return unknown
+		return unknown, false
 	}
 	s.generation.Add(1)
 	if known {
@@ -200,7 +210,7 @@ func (s *selection) try(pid uint32, file string, news bool) (unknown uint32) {
 	if !same || news {
 		s.tell(pid, &v)
 	}
-	return unknown
+	return unknown, turned
 }
 
 // tell puts a verdict in force.

@@ -257,6 +257,26 @@ func (fs FS) Children(pid uint32) []uint32 {
 	return pids
 }
 
+// ThreadsChildren are the children of all threads of a process, in no order. Nil also on
+// kernels without CONFIG_PROC_CHILDREN.
+func (fs FS) ThreadsChildren(pid uint32) []uint32 {
+	dir, err := os.Open(fs.Path(pid, "task"))
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	threads, _ := dir.Readdirnames(-1)
+	var pids []uint32
+	for _, thread := range threads {
+		for field := range strings.FieldsSeq(read(fs.Path(pid, "task/"+thread+"/children"), maxFile)) {
+			if child, ok := parsePID(field); ok {
+				pids = append(pids, child)
+			}
+		}
+	}
+	return pids
+}
+
 // ReadText reads a small file, such as /etc/machine-id, trimmed.
 func ReadText(path string) string { return strings.TrimSpace(read(path, maxFile)) }
 
