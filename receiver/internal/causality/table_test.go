@@ -144,3 +144,38 @@ func TestTableIsBounded(t *testing.T) {
 	require.True(t, table.get(3*maxEntries).named)
 	require.False(t, table.get(1).named)
 }
+
+// A process whose requests have no spans of ours stands in nobody's way: what it asked for
+// hangs below the span its SDK names, else below what it was asked by.
+func TestHidden(t *testing.T) {
+	table := NewTable(NewIDs())
+	hide := func(r Request) {
+		begin(table, r)
+		table.Hide(&exchange.Exchange{Identity: r.Identity, Remote: r.Remote, Role: r.Role})
+	}
+	caller := exchange.Identity{Seed: served, Trace: call, Parent: call, Method: exchange.MethodConnection}
+	hide(server(caller, exchange.Remote{}))
+	made := exchange.Identity{Seed: next, Trace: call, Parent: served, Method: exchange.MethodThread}
+	hide(client(made, exchange.Remote{}))
+	r := begin(table, server(exchange.Identity{Seed: nextServed, Trace: call, Parent: next, Method: exchange.MethodConnection}, exchange.Remote{}))
+	c := table.Resolve(&r)
+	require.Equal(t, table.ids.TraceID(call), c.TraceID)
+	require.Equal(t, table.ids.SpanID(call), c.ParentID, "the caller's span is the next one that exists")
+	require.Equal(t, exchange.MethodConnection, c.Method)
+
+	// Its SDK says what it asks for, and in which span.
+	sdk := remote(7, flagSampled)
+	r = begin(table, server(exchange.Identity{Seed: nextServed, Trace: call, Parent: next, Method: exchange.MethodConnection}, sdk))
+	c = table.Resolve(&r)
+	require.Equal(t, sdk.TraceID, c.TraceID)
+	require.Equal(t, sdk.SpanID, c.ParentID)
+	require.Equal(t, exchange.MethodHeader, c.Method)
+
+	// Nobody asked the process.
+	hide(client(exchange.Identity{Seed: 99, Trace: 99}, exchange.Remote{}))
+	r = begin(table, server(exchange.Identity{Seed: 100, Trace: 99, Parent: 99, Method: exchange.MethodConnection}, exchange.Remote{}))
+	c = table.Resolve(&r)
+	require.True(t, c.ParentID.IsEmpty())
+	require.Equal(t, exchange.MethodNone, c.Method)
+	require.False(t, c.Remote)
+}

@@ -527,3 +527,47 @@ class Server {
 		o.stop()
 	}
 }
+
+// Spans of a process that exports its own are left out from then on; what it serves is
+// counted all the same, and who passes on the exports of others is no such process.
+func TestInstrumented(t *testing.T) {
+	backends(t, func(t *testing.T, hooks config.Hooks) {
+		for _, mode := range []config.Instrumented{config.InstrumentedSkipExporting, config.InstrumentedReport, config.InstrumentedSkipAll} {
+			t.Run(string(mode), func(t *testing.T) {
+				o := observe(t, hooks, nil, func(c *config.Config) {
+					for _, name := range []string{"sdk", "collector", "bystander", "suspect"} {
+						c.Discovery.Include = append(c.Discovery.Include, config.Rule{Environment: map[string]string{"TEAM": name}, ServiceName: name})
+					}
+					c.Discovery.Instrumented = mode
+				})
+				team := func(name string) []string { return []string{"TEAM=" + name} }
+				backend := start(t, nil, python, "testdata/server.py") // not watched
+				to := func(p *program) []string {
+					return []string{python, "testdata/server.py", "--export", strconv.Itoa(p.port)}
+				}
+				collector := start(t, team("collector"), to(backend)...)
+				sdk := start(t, team("sdk"), to(collector)...).client()
+				bystander := start(t, team("bystander"), python, "testdata/server.py").client()
+				suspect := start(t, append(team("suspect"), "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1"), python, "testdata/server.py").client()
+
+				skipped := map[bool]int{false: 20}
+				sdk.get(20, "/before")
+				o.exactly(20, "/before")
+				sdk.get(1, "/export")
+				require.Eventually(t, func() bool { return o.count("/v1/traces") >= 1 }, 5*time.Second, 20*time.Millisecond, "the collector is asked")
+				collector.client().get(10, "/collector")
+				sdk.get(20, "/after")
+				bystander.get(20, "/bystander")
+				suspect.get(20, "/suspect")
+				o.exactly(10, "/collector")
+				o.exactly(20, "/bystander")
+				o.exactly(skipped[mode != config.InstrumentedReport], "/after")
+				o.exactly(skipped[mode == config.InstrumentedSkipAll], "/suspect")
+				o.mu.Lock()
+				defer o.mu.Unlock()
+				assert.Equal(t, uint64(41), o.counted["sdk"])
+				assert.Equal(t, uint64(20), o.counted["suspect"])
+			})
+		}
+	})
+}
