@@ -14,9 +14,12 @@ const (
 	// prefix. APIs have a few dozen resources at a level; names of users,
 	// articles and files pass this number soon.
 	DefaultMaxChildren = 64
-	// DefaultMaxNodes is how many prefixes are remembered per instance; it is
-	// also the most routes an instance can have. About 200 bytes each.
+	// DefaultMaxNodes is how many prefixes are remembered per instance. About 200
+	// bytes each.
 	DefaultMaxNodes = 1000
+	// lifetime is how many times as many routes an instance can ever have: positions
+	// that turn out to vary take back memory, but not what was reported.
+	lifetime = 2
 	// maxTotalNodes bounds the prefixes of all instances together, to some
 	// 20 MB.
 	maxTotalNodes = 100_000
@@ -31,7 +34,8 @@ const (
 // once. Others are taken for words until more than a set number of them have
 // been seen after the same prefix; from then on that position is "{*}". Routes
 // handed out before are not taken back. When the memory for prefixes is used
-// up, what is new ends in "/**".
+// up, what is new ends in "/**"; when so many were handed out as an instance can have,
+// it is "/**" alone.
 //
 // It is safe for concurrent use; known paths are found without locks and
 // without allocating.
@@ -42,6 +46,7 @@ type Learner struct {
 	root      node
 	mu        sync.Mutex // for growing
 	size      int        // nodes below root
+	made      int        // nodes and rests that ever were
 	forgotten bool       // no longer counted in total: must not grow
 }
 
@@ -143,15 +148,19 @@ func (l *Learner) grow(n *node, name []byte) *node {
 		count = len(*old)
 	}
 	if count >= l.maxChildren {
+		if l.made++; l.made > lifetime*l.maxNodes {
+			return nil
+		}
 		l.resize(1 - n.count())
 		next := &node{route: n.route + "/" + collapsed}
 		n.varied.Store(next)
 		n.children.Store(nil)
 		return next
 	}
-	if l.size >= l.maxNodes || l.total.Load() >= maxTotalNodes {
+	if l.size >= l.maxNodes || l.made >= lifetime*l.maxNodes || l.total.Load() >= maxTotalNodes {
 		return nil
 	}
+	l.made++
 	children := make(map[string]*node, count+1)
 	if old != nil {
 		for k, v := range *old {
@@ -188,6 +197,17 @@ func (l *Learner) rest(n *node, learn bool) string {
 	if !learn {
 		return ""
 	}
+	if n != &l.root {
+		l.mu.Lock()
+		spent := l.made >= lifetime*l.maxNodes
+		if !spent {
+			l.made++
+		}
+		l.mu.Unlock()
+		if spent {
+			return l.rest(&l.root, true)
+		}
+	}
 	s := n.route + Wildcard
 	n.rest.Store(&s)
 	return s
@@ -199,20 +219,42 @@ const MaxSegment = 64
 const placeholder = "{id}"
 
 // normalize is what a segment is called in a route: "{id}" if it looks like an
-// identifier, "{id}.ext" if it looks like one with a file extension, and
-// itself otherwise. buf is memory to use.
+// identifier, with what is known to stand around one ("{id}.png", "{id}:cancel",
+// "Users({id})"), and itself otherwise. Parameters of the segment (";jsessionid=...",
+// RFC 3986 section 3.3) are left out. buf is memory to use.
 func normalize(segment, buf []byte) []byte {
+	if i := bytes.IndexByte(segment, ';'); i > 0 {
+		segment = segment[:i]
+	}
 	if !utf8.Valid(segment) || len(segment) > MaxSegment {
 		return append(buf, placeholder...)
 	}
+	// Keys of OData. Without one it is a function's call.
+	if i := bytes.IndexByte(segment, '('); i > 0 && segment[len(segment)-1] == ')' && i < len(segment)-2 && isWord(segment[:i]) {
+		return append(append(append(buf, segment[:i+1]...), placeholder...), ')')
+	}
+	// Custom methods (https://google.aip.dev/136).
+	if i := bytes.LastIndexByte(segment, ':'); i > 0 && i < len(segment)-1 && isWord(segment[i+1:]) && identifier(segment[:i]) {
+		return append(append(buf, placeholder...), segment[i:]...)
+	}
 	if i := bytes.LastIndexByte(segment, '.'); i > 0 && extension(segment[i+1:]) &&
-		bytes.IndexByte(segment, '@') < 0 && identifier(segment[:i]) {
+		bytes.IndexByte(segment, '@') < 0 && (identifier(segment[:i]) || identifier(segment)) {
 		return append(append(buf, placeholder...), segment[i:]...)
 	}
 	if identifier(segment) {
 		return append(buf, placeholder...)
 	}
 	return segment
+}
+
+// isWord: letters alone.
+func isWord(s []byte) bool {
+	for _, c := range s {
+		if !isLetter(c) {
+			return false
+		}
+	}
+	return true
 }
 
 func extension(s []byte) bool {
@@ -237,7 +279,10 @@ func extension(s []byte) bool {
 //   - an e-mail address;
 //   - free text: anything with a percent sign, or with = + , ; ! and the like;
 //   - a token: 16 or more letters and digits in which capitals, small letters
-//     and digits are mixed (base64, ULID, nano id).
+//     and digits are mixed (base64, ULID, nano id);
+//   - a name with a hash of eight or more hexadecimal digits in it
+//     (cart-7d9f8b6c5-x2x4z, main.8f3b2c1d), or with a shorter token (dQw4w9WgXcQ,
+//     cus_NffrFeUfNV2Hib).
 func identifier(s []byte) bool {
 	var digits, upper, lower, hex, separators, others int
 	run, longest := 0, 0 // of digits
@@ -277,7 +322,7 @@ func identifier(s []byte) bool {
 	letters := lower + upper
 	switch {
 	case digits == 0:
-		return false
+		return others == 0 && hasToken(s)
 	case isVersion(s):
 		return false
 	case letters == 0 && others == 0:
@@ -293,7 +338,59 @@ func identifier(s []byte) bool {
 	case len(s) >= 16 && separators <= len(s)/8 && digits >= 2 && (upper >= 2 && (lower >= 2 || digits >= 4) || lower >= 2 && digits >= len(s)/4):
 		return true
 	}
-	return false
+	return hasToken(s)
+}
+
+// hasToken reports whether a part of a segment, between punctuation, is a hash of eight or
+// more hexadecimal digits, or it or the whole is a token.
+func hasToken(s []byte) bool {
+	var all, part mixture
+	for i := 0; i <= len(s); i++ {
+		if i < len(s) && bytes.IndexByte([]byte("-_.:~"), s[i]) < 0 {
+			part.add(s[i])
+			all.add(s[i])
+			continue
+		}
+		if part.hash() || part.token(8) {
+			return true
+		}
+		part = mixture{}
+	}
+	return all.token(16)
+}
+
+// mixture is what a run of letters and digits consists of.
+type mixture struct {
+	length, digits, hex int
+	// changes between capitals, small letters and digits.
+	changes int
+	last    byte
+}
+
+func (m *mixture) add(c byte) {
+	class := c & 0x20 // of letters
+	if isDigit(c) {
+		class = 1
+		m.digits++
+		m.hex++
+	} else if c|0x20 >= 'a' && c|0x20 <= 'f' {
+		m.hex++
+	}
+	if m.length > 0 && class != m.last {
+		m.changes++
+	}
+	m.last = class
+	m.length++
+}
+
+func (m *mixture) hash() bool {
+	return m.length >= 8 && m.hex == m.length && m.digits >= 2 && m.digits < m.length
+}
+
+// token: it changes at every other character, or, if it is long, at two of five, where
+// names in camel case change at two of seven.
+func (m *mixture) token(least int) bool {
+	return m.length >= least && (m.digits > 0 && m.changes*2 >= m.length || m.length >= 20 && m.changes*5 >= m.length*2)
 }
 
 // isVersion is true for v1, v2.1, V10, v1beta1.
