@@ -249,7 +249,8 @@ type Routes struct {
 	IgnoreMode IgnoreMode `mapstructure:"ignore_mode"`
 	// http.route of a path no pattern matches: `unset` (none, as the semantic
 	// conventions ask for), `heuristic` (guessed and learned from the paths),
-	// `wildcard` (`/**`) or `path` (the path itself: only where there are few).
+	// `wildcard` (`/**`) or `path` (the path itself: only where there are few). Spans of
+	// such a route have `ebpf.http.route.guessed: true`.
 	Unmatched Unmatched `mapstructure:"unmatched"`
 }
 

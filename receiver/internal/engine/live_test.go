@@ -162,6 +162,17 @@ func (o *observer) exactly(want int, prefix string) {
 	assert.Equal(o.t, want, o.count(prefix), prefix)
 }
 
+// counts waits until metrics have counted so many requests of a service.
+func (o *observer) counts(want uint64, service string) {
+	o.t.Helper()
+	counted := func() uint64 {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		return o.counted[service]
+	}
+	assert.Eventually(o.t, func() bool { return counted() == want }, 5*time.Second, 50*time.Millisecond, "%s: %d of %d", service, counted(), want)
+}
+
 // program is a server that was started.
 type program struct {
 	t    *testing.T
@@ -446,9 +457,7 @@ func TestSelectedExactly(t *testing.T) {
 				if c.metrics {
 					expected = connections * requests
 				}
-				o.mu.Lock()
-				assert.Equal(t, expected, o.counted[c.name], c.name)
-				o.mu.Unlock()
+				o.counts(expected, c.name)
 			}
 		}
 		// The routes of a rule are those of its processes alone.
@@ -563,10 +572,8 @@ func TestInstrumented(t *testing.T) {
 				o.exactly(20, "/bystander")
 				o.exactly(skipped[mode != config.InstrumentedReport], "/after")
 				o.exactly(skipped[mode == config.InstrumentedSkipAll], "/suspect")
-				o.mu.Lock()
-				defer o.mu.Unlock()
-				assert.Equal(t, uint64(41), o.counted["sdk"])
-				assert.Equal(t, uint64(20), o.counted["suspect"])
+				o.counts(41, "sdk")
+				o.counts(20, "suspect")
 			})
 		}
 	})

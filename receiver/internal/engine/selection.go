@@ -163,11 +163,10 @@ func (s *selection) examineBelow(pid uint32, file string, news bool, forks int) 
 	if pid == uint32(os.Getpid()) {
 		return
 	}
-	unknown, turned := s.try(pid, file, news)
-	if unknown != 0 && forks > 0 {
+	unknown, turned := s.try(pid, file, news, forks == 0)
+	if unknown != 0 {
 		s.examineBelow(unknown, "", false, forks-1)
-		_, again := s.try(pid, file, news)
-		turned = turned || again
+		_, turned = s.try(pid, file, news, true)
 	}
 	if !turned || forks == 0 {
 		return
@@ -179,9 +178,9 @@ func (s *selection) examineBelow(pid uint32, file string, news bool, forks int) 
 }
 
 // try examines a process, and reports whether the verdict has turned while it ran the same
-// program. unknown is the process that forked it, if the verdict hangs on that one's
-// and it has none; the process is judged for itself then.
-func (s *selection) try(pid uint32, file string, news bool) (unknown uint32, turned bool) {
+// program. unknown is the process that forked it, if the verdict hangs on that one's and
+// it has none: nothing is decided then, but alone.
+func (s *selection) try(pid uint32, file string, news, alone bool) (unknown uint32, turned bool) {
 	lock := &s.judging[pid%uint32(len(s.judging))]
 	lock.Lock()
 	defer lock.Unlock()
@@ -190,7 +189,9 @@ func (s *selection) try(pid uint32, file string, news bool) (unknown uint32, tur
 	process := s.process(pid, file, &v)
 	v.decision = s.matcher.Match(process)
 	if !v.decision.Decided() && !news {
-		unknown = s.inherit(process, &v, before)
+		if unknown = s.inherit(process, &v, before); unknown != 0 && !alone {
+			return unknown, false
+		}
 	}
 	same := known && before.decision.Selected == v.decision.Selected
 	turned = known && !same && !news
@@ -201,7 +202,7 @@ func (s *selection) try(pid uint32, file string, news bool) (unknown uint32, tur
 	}
 	s.record(pid, v)
 	if same && before.decision.Rule == v.decision.Rule && !news {
-		return unknown, false
+		return 0, false
 	}
 	s.generation.Add(1)
 	if known {
@@ -210,7 +211,7 @@ func (s *selection) try(pid uint32, file string, news bool) (unknown uint32, tur
 	if !same || news {
 		s.tell(pid, &v)
 	}
-	return unknown, turned
+	return 0, turned
 }
 
 // tell puts a verdict in force.

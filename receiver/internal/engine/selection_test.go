@@ -13,8 +13,11 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/capture"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/cluster"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/config"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery/procfs"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/runtimes"
 )
 
 func TestSelection(t *testing.T) {
@@ -78,4 +81,141 @@ func TestSelectionOfEverything(t *testing.T) {
 	s.scan()
 	require.True(t, s.allows(1, true))
 	require.Empty(t, s.verdicts)
+}
+
+// fakes makes a selection that tells a map instead of the kernel.
+func fakes(t *testing.T, c config.Discovery) (s *selection, told map[uint32][]capture.Verdict) {
+	s, err := newSelection(c, zap.NewNop())
+	require.NoError(t, err)
+	told = map[uint32][]capture.Verdict{}
+	s.executions = func(uint32) uint32 { return 0 }
+	s.judge = func(pid, _ uint32, v capture.Verdict) error {
+		told[pid] = append(told[pid], v)
+		return nil
+	}
+	s.invalidate, s.hurry = func(uint32) {}, func() {}
+	return s, told
+}
+
+// Workers that were forked before anybody looked have the decision on their master.
+func TestForkedBefore(t *testing.T) {
+	p := start(t, nil, python, "testdata/server.py", "--workers", "2")
+	var workers []uint32
+	require.Eventually(t, func() bool {
+		workers = discovery.NewScanner("/proc").Children(uint32(p.pid))
+		return len(workers) == 2
+	}, 5*time.Second, 10*time.Millisecond)
+	master := config.Rule{PIDs: []int{p.pid}, ServiceName: "x"}
+	for name, c := range map[string]struct {
+		rules config.Discovery
+		want  capture.Verdict
+	}{
+		"include": {config.Discovery{Include: []config.Rule{master}}, capture.VerdictSelected},
+		"exclude": {config.Discovery{Exclude: []config.Rule{{PIDs: []int{p.pid}}}}, capture.VerdictIgnored},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, told := fakes(t, c.rules)
+			// Children first: ids may have begun anew.
+			for _, pid := range append(workers, uint32(p.pid)) {
+				s.examine(pid, "", false)
+			}
+			for _, pid := range append(workers, uint32(p.pid)) {
+				require.Equal(t, []capture.Verdict{c.want}, told[pid])
+				if name == "include" {
+					require.Equal(t, "x", s.decision(pid).Rule.ServiceName)
+				}
+			}
+			require.False(t, s.verdicts[uint32(p.pid)].inherited)
+			require.True(t, s.verdicts[workers[0]].inherited)
+		})
+	}
+}
+
+// What an exchange began with before its process was left alone for a while says nothing
+// about how it ended.
+func TestInterrupted(t *testing.T) {
+	s, _ := fakes(t, config.Discovery{Include: []config.Rule{{Exe: "*/python3*"}}})
+	p := start(t, nil, python, "testdata/server.py")
+	pid := uint32(p.pid)
+	s.examine(pid, "", false)
+	begun := monotonic()
+	require.False(t, s.interrupted(pid, begun))
+	v, _ := s.verdict(pid)
+	v.decision = discovery.Decision{}
+	s.record(pid, v) // as if it had been opted out
+	s.examine(pid, "", false)
+	require.True(t, s.interrupted(pid, begun))
+	require.False(t, s.interrupted(pid, monotonic()))
+}
+
+// Processes that are not selected are not looked into, and nothing is attached to what they
+// run.
+func TestExaminerLeavesOthersAlone(t *testing.T) {
+	program := []string{python, "-c", "import asyncio, time\nprint('listening 1', flush=True)\ntime.sleep(60)"}
+	chosen, other := start(t, nil, program...), start(t, nil, program...)
+	s, _ := fakes(t, config.Discovery{Include: []config.Rule{{PIDs: []int{chosen.pid}}}})
+	set, watched := map[uint32]int{}, 0
+	wanted := func(pid uint32) bool { return s.decision(pid).Selected }
+	e := &examiner{
+		runtimes: runtimes.NewExaminer(procfs.FS{}),
+		set: func(pid uint32, _ capture.Runtime) error {
+			set[pid]++
+			return nil
+		},
+		watch: func(capture.Function, string, uint64) error {
+			watched++
+			return nil
+		},
+		wanted: wanted,
+	}
+	e.examine(uint32(other.pid))
+	require.Empty(t, set)
+	require.Zero(t, watched)
+	e.examine(uint32(chosen.pid))
+	require.Equal(t, map[uint32]int{uint32(chosen.pid): 1}, set)
+	require.Positive(t, watched, "Python's functions")
+}
+
+// Without a cluster, rules with k8s match nothing, and so exclude nothing.
+func TestNoCluster(t *testing.T) {
+	rule := config.Rule{K8s: &config.PodRule{Namespace: "*"}}
+	s, _ := fakes(t, config.Discovery{Include: []config.Rule{rule}})
+	s.connect(nil)
+	require.False(t, s.decision(1).Selected)
+	s, _ = fakes(t, config.Discovery{Exclude: []config.Rule{rule}})
+	s.connect(nil)
+	require.True(t, s.decision(1).Selected)
+}
+
+// A pod's container is found by id or, while that is not known, by the pod's uid.
+func TestPlace(t *testing.T) {
+	view := &fakeView{}
+	view.set("u", &cluster.Pod{UID: "u", Namespace: "shop", Containers: map[string]string{"c1": "app"}})
+	s, _ := fakes(t, config.Discovery{Include: []config.Rule{{ContainerName: "x"}}})
+	s.container = func(id string) string { return "disk-" + id }
+	s.connect(view)
+	require.Equal(t, "app", s.place("c1", "u").Container)
+	require.Equal(t, "shop", s.place("c1", "").Pod.Namespace)
+	p := s.place("c2", "u")
+	require.Equal(t, "shop", p.Pod.Namespace)
+	require.Equal(t, "disk-c2", p.Container)
+	require.Nil(t, s.place("c3", "v").Pod)
+	require.Equal(t, discovery.Place{}, s.place("", ""))
+}
+
+func TestRecentIsBounded(t *testing.T) {
+	var r recent
+	now := time.Now()
+	for pid := range uint32(2 * maxRecent) {
+		r.add(pid, now)
+	}
+	require.Len(t, r.processes, maxRecent)
+	require.Empty(t, r.due(now))
+	require.Len(t, r.due(now.Add(minLook)), maxLooks)
+	r.remove(5)
+	require.NotContains(t, r.processes, uint32(5))
+	for range 2 * maxRecent / maxLooks {
+		r.due(now.Add(settledAge + time.Second))
+	}
+	require.Empty(t, r.processes)
 }

@@ -55,6 +55,7 @@ const (
 
 	// attrURLTruncated is our own: the target was longer than what was seen.
 	attrURLTruncated = "ebpf.url.truncated"
+	attrRouteGuessed = "ebpf.http.route.guessed"
 	// attrConnect is the protocol a CONNECT request asks for (RFC 8441).
 	attrConnect = "ebpf.http.connect.protocol"
 )
@@ -74,8 +75,9 @@ func (d *Detail) PutSpanAttributes(x *exchange.Exchange, m pcommon.Map) {
 	peer, peerPort := x.Connection.Address(false)
 	version := d.Version.String()
 	unix := x.Connection != nil && x.Connection.Transport == exchange.TransportUnix
+	guessed := template != "" && r.pattern == ""
 
-	n := 1 + count(address != "") + count(address != "" && port != 0) +
+	n := 1 + count(guessed) + count(address != "") + count(address != "" && port != 0) +
 		count(peer != "") + count(peer != "" && peerPort != 0) + count(version != "") + count(d.Carrier != "") + count(unix) +
 		count(other) + count(template != "") + count(d.TargetCut) + count(d.Status != 0) + count(errorType != "") + count(d.Connect != "") +
 		count(d.RequestBody > 0) + count(d.ResponseBody > 0) + x.KernelAttributes()
@@ -135,6 +137,9 @@ func (d *Detail) PutSpanAttributes(x *exchange.Exchange, m pcommon.Map) {
 	} else {
 		if template != "" {
 			b.AppendEmpty(attrRoute).SetStr(template)
+			if guessed {
+				b.AppendEmpty(attrRouteGuessed).SetBool(true)
+			}
 		}
 		if len(path) > 0 {
 			b.AppendEmpty(attrURLPath).SetStr(d.Strings.String(path))

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/intern"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/route"
@@ -390,6 +391,8 @@ func TestUnmatchedModes(t *testing.T) {
 		for target, want := range map[string]string{"/other": c.other, "/other/42": c.id, "/": c.root, "*": c.asterisk, "/users/7": "/users/{id}"} {
 			x, d := message{role: server, method: "GET", target: target, host: "h", status: 200}.exchange(t, s)
 			require.Equal(t, want, d.template(x), "%s %s", c.mode, target)
+			_, guessed := attributes(x)[attrRouteGuessed]
+			require.Equal(t, want != "" && target != "/users/7", guessed, "%s %s", c.mode, target)
 			x, d = message{role: client, method: "GET", target: target, host: "h", status: 200}.exchange(t, s)
 			if target != "/users/7" {
 				want = "" // clients: from patterns only
@@ -492,4 +495,48 @@ func FuzzDetail(f *testing.F) {
 			t.Fatal("the target was changed")
 		}
 	})
+}
+
+// The rule that selected a process may have routes of its own.
+func TestRoutesOfRule(t *testing.T) {
+	own, err := route.New(route.Options{Patterns: []string{"/{own}/*"}, Ignored: []string{"/quiet"}, Unmatched: route.UnmatchedWildcard})
+	require.NoError(t, err)
+	s := settings(t, Options{}, route.Options{Patterns: patterns.Patterns, Ignored: []string{"/health"}})
+	for _, c := range []struct {
+		rule          *discovery.Rule
+		target        string
+		want          string
+		ignoredTraces bool
+	}{
+		{nil, "/users/7", "/users/{id}", false},
+		{&discovery.Rule{}, "/users/7", "/users/{id}", false},
+		{&discovery.Rule{Routes: own}, "/users/7", "/{own}/*", false},
+		{&discovery.Rule{Routes: own}, "/users", "/**", false},
+		{&discovery.Rule{Routes: own}, "/quiet", "/**", true},
+		{&discovery.Rule{Routes: own}, "/health", "/**", false},
+		{nil, "/health", "", true},
+	} {
+		x, d := message{role: server, method: "GET", target: c.target, host: "h", status: 200}.exchange(t, s)
+		w := *x.Workload
+		w.Discovery = discovery.Decision{Selected: true, Rule: c.rule}
+		x.Workload = &w
+		traces, metrics := d.Suppressed(x)
+		require.Equal(t, c.ignoredTraces, traces, c.target)
+		require.Equal(t, c.ignoredTraces, metrics, c.target)
+		require.Equal(t, c.want, d.template(x), c.target)
+	}
+}
+
+func TestExportsTraces(t *testing.T) {
+	for target, want := range map[string]bool{"/v1/traces": true, "/otlp/v1/traces?x=y": true, "/v1/metrics": false, "/v1/traces/1": false} {
+		for status, done := range map[int]bool{200: true, 202: true, 404: false, 0: false} {
+			_, d := message{role: client, method: "POST", target: target, host: "h", status: status}.exchange(t, &Settings{})
+			export, accepted := d.ExportsTraces()
+			require.Equal(t, want, export, target)
+			require.Equal(t, done, accepted, target)
+		}
+		_, d := message{role: client, method: "GET", target: target, host: "h", status: 200}.exchange(t, &Settings{})
+		export, _ := d.ExportsTraces()
+		require.False(t, export, target)
+	}
 }

@@ -16,7 +16,11 @@
 //   - A target of which no Host is known is located by the socket.
 //   - http.route is set from routes.patterns only, or in the mode that the
 //     configuration chose for unmatched paths; url.template, on client spans
-//     and client metrics, from routes.patterns only.
+//     and client metrics, from routes.patterns only. The conventions keep http.route for
+//     what a framework has matched, so by default there is none. Who asks for another mode
+//     wants span names, span_metrics and dashboards to group by it, and these know one
+//     attribute only: a guess is in http.route as well, and its span says that it is
+//     one, with ebpf.http.route.guessed.
 //   - http.request.body.size and http.response.body.size (opt-in in the
 //     conventions) are on spans that had a body; the metrics also count the
 //     requests and responses known to have none, as 0.

@@ -141,3 +141,19 @@ func TestExportsAreNotReported(t *testing.T) {
 		require.Equal(t, want, metrics, path)
 	}
 }
+
+func TestExportsTraces(t *testing.T) {
+	for path, want := range map[string]bool{
+		"/opentelemetry.proto.collector.trace.v1.TraceService/Export":     true,
+		"/opentelemetry.proto.collector.metrics.v1.MetricsService/Export": false,
+		"/shop.Cart/Export": false,
+	} {
+		d := &Detail{Settings: &Settings{}, Path: []byte(path)}
+		export, done := d.ExportsTraces()
+		require.Equal(t, want, export, path)
+		require.True(t, done, path)
+		d.Code = 14
+		_, done = d.ExportsTraces()
+		require.False(t, done, path)
+	}
+}
