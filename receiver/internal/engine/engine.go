@@ -137,6 +137,7 @@ func (e *Engine) start() error {
 
 	e.examiner = newExaminer(e.probes.SetRuntime, e.probes.Watch, func(pid uint32) bool { return e.selection.decision(pid).Selected })
 	e.selection.taken, e.selection.dropped = e.examiner.taken, e.probes.ForgetRuntime
+	e.examiner.start()
 
 	limit := max(c.Limits.MaxConnections/len(e.probes.Rings), 1)
 	for _, ring := range e.probes.Rings {

@@ -29,19 +29,20 @@ type examiner struct {
 	running sync.WaitGroup
 }
 
-// newExaminer examines the processes there are, in the background, and then
-// those that are queued.
+// newExaminer makes one that is not started yet.
 func newExaminer(set func(uint32, capture.Runtime) error, watch func(capture.Function, string, uint64) error, wanted func(uint32) bool) *examiner {
-	e := &examiner{
+	return &examiner{
 		runtimes: runtimes.NewExaminer(procfs.FS{}),
 		set:      set,
 		watch:    watch,
 		wanted:   wanted,
 		queue:    make(chan uint32, 4096),
 	}
-	e.running.Go(e.run)
-	return e
 }
+
+// start examines the processes there are, in the background, and then those that are
+// queued.
+func (e *examiner) start() { e.running.Go(e.run) }
 
 // A process that was started is examined again when it has loaded its libraries,
 // amply, and twice more for those of slow starters, and that it loads when it needs them first.
