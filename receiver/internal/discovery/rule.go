@@ -238,40 +238,24 @@ func (m *Matcher) Match(p *Process) Decision {
 func (d Decision) Decided() bool { return d.by != nil }
 
 // Inherits reports whether a process that was forked by one with this decision, and has
-// executed nothing since, is what the rule meant as well. Its own id, ports and title
-// say nothing about that.
-func (d Decision) Inherits(child *Process) bool { return d.by != nil && d.by.matchLasting(child) }
+// executed nothing since, is what the rule meant as well. It is the same program; its id
+// and ports, and what it has written over its arguments and environment, say nothing. But
+// what is known of its pod can have changed.
+func (d Decision) Inherits(child *Process) bool { return d.by != nil && d.by.matchPlace(child) }
 
 // match looks at the cheap conditions first.
 func (c *compiledRule) match(p *Process) bool {
 	if len(c.rule.PIDs) > 0 && !slices.Contains(c.rule.PIDs, int(p.PID)) {
 		return false
 	}
-	if c.cmdline != nil && !c.cmdline.Match(strings.Join(p.Cmdline, " ")) {
-		return false
-	}
-	if !c.matchLasting(p) {
-		return false
-	}
-	if c.ports != nil && !slices.ContainsFunc(p.listeningPorts(), c.ports.Contains) {
-		return false
-	}
-	return true
-}
-
-// matchLasting looks at what a process has in common with those it forks.
-func (c *compiledRule) matchLasting(p *Process) bool {
 	if c.exe != nil && !c.exe.Match(p.Exe) {
 		return false
 	}
-	if c.kubernetes != nil || c.container != nil {
-		place := p.place()
-		if c.kubernetes != nil && !c.kubernetes.match(&place) {
-			return false
-		}
-		if c.container != nil && (place.Container == "" || !c.container.Match(place.Container)) {
-			return false
-		}
+	if c.cmdline != nil && !c.cmdline.Match(strings.Join(p.Cmdline, " ")) {
+		return false
+	}
+	if !c.matchPlace(p) {
+		return false
 	}
 	if len(c.environment) > 0 {
 		env := p.environ()
@@ -285,7 +269,21 @@ func (c *compiledRule) matchLasting(p *Process) bool {
 	if c.languages != 0 && !c.languages.Contains(p.language()) {
 		return false
 	}
+	if c.ports != nil && !slices.ContainsFunc(p.listeningPorts(), c.ports.Contains) {
+		return false
+	}
 	return true
+}
+
+func (c *compiledRule) matchPlace(p *Process) bool {
+	if c.kubernetes == nil && c.container == nil {
+		return true
+	}
+	place := p.place()
+	if c.kubernetes != nil && !c.kubernetes.match(&place) {
+		return false
+	}
+	return c.container == nil || place.Container != "" && c.container.Match(place.Container)
 }
 
 // lookup finds a variable in NAME=value entries; the first one counts, as in

@@ -24,6 +24,7 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/causality"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/cluster"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/config"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery/procfs"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/metadata"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/red"
@@ -161,6 +162,9 @@ func (e *Engine) start() error {
 	e.running.Go(func() { e.selection.run(e.stop) })
 	if e.settings.Metrics != nil {
 		e.running.Go(e.collect)
+	}
+	if !procfs.HostPIDs() {
+		e.settings.Logger.Warn("the Collector has process ids of its own, so that processes cannot be told: let it share those of the host (Kubernetes: hostPID: true)")
 	}
 	e.settings.Logger.Info("eBPF capture started",
 		zap.String("hooks", string(e.probes.Backend)),
