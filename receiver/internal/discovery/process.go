@@ -99,6 +99,12 @@ func (s *Scanner) Parent(pid uint32) uint32 {
 	return stat.PPID
 }
 
+// Exists reports whether there is such a process.
+func (s *Scanner) Exists(pid uint32) bool {
+	_, ok := s.fs.Stat(pid)
+	return ok
+}
+
 // Children are a process's.
 func (s *Scanner) Children(pid uint32) []uint32 { return s.fs.ThreadsChildren(pid) }
 

@@ -336,8 +336,27 @@ func (s *selection) forget(pid uint32) {
 	}
 }
 
-// sweep drops what was forgotten a while ago.
+// sweepBatch is how many processes one sweep asks for whose end it was not told of.
+const sweepBatch = 512
+
+// sweep drops what was forgotten a while ago, and finds processes whose end was lost.
 func (s *selection) sweep() {
+	var running []uint32 // some of them: maps begin anywhere
+	s.mu.RLock()
+	for pid, v := range s.verdicts {
+		if len(running) == sweepBatch {
+			break
+		}
+		if v.exited.IsZero() {
+			running = append(running, pid)
+		}
+	}
+	s.mu.RUnlock()
+	for _, pid := range running {
+		if !s.scanner.Exists(pid) {
+			s.forget(pid)
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for pid, v := range s.verdicts {

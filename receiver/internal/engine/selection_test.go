@@ -5,6 +5,7 @@
 package engine
 
 import (
+	"os"
 	"os/exec"
 	"testing"
 	"time"
@@ -203,6 +204,17 @@ func TestPlace(t *testing.T) {
 	require.Equal(t, discovery.Place{}, s.place("", ""))
 }
 
+// The end of a process whose record was lost is found out.
+func TestLostExit(t *testing.T) {
+	s, _ := fakes(t, config.Discovery{Include: []config.Rule{{Exe: "*"}}})
+	const gone = 1 << 22
+	s.record(gone, verdict{})
+	s.record(uint32(os.Getpid()), verdict{})
+	s.sweep()
+	require.False(t, s.verdicts[gone].exited.IsZero())
+	require.True(t, s.verdicts[uint32(os.Getpid())].exited.IsZero())
+}
+
 func TestRecentIsBounded(t *testing.T) {
 	var r recent
 	now := time.Now()
@@ -218,4 +230,33 @@ func TestRecentIsBounded(t *testing.T) {
 		r.due(now.Add(settledAge + time.Second))
 	}
 	require.Empty(t, r.processes)
+}
+
+// What judging a process costs that has executed something, where rules ask for pods.
+func BenchmarkExecuted(b *testing.B) {
+	for name, rule := range map[string]config.Rule{
+		"exe":      {Exe: "*/nothing"},
+		"pods":     {K8s: &config.PodRule{Namespace: "x"}},
+		"language": {Language: []string{"java"}},
+		"ports":    {OpenPorts: "1"},
+	} {
+		b.Run(name, func(b *testing.B) {
+			s, err := newSelection(config.Discovery{Include: []config.Rule{rule}}, zap.NewNop())
+			require.NoError(b, err)
+			s.executions = func(uint32) uint32 { return 0 }
+			s.judge = func(uint32, uint32, capture.Verdict) error { return nil }
+			s.invalidate = func(uint32) {}
+			s.connect(&fakeView{})
+			c := exec.Command("sleep", "60")
+			require.NoError(b, c.Start())
+			b.Cleanup(func() {
+				_ = c.Process.Kill()
+				_ = c.Wait()
+			})
+			b.ReportAllocs()
+			for b.Loop() {
+				s.executed(uint32(c.Process.Pid), "")
+			}
+		})
+	}
 }
