@@ -62,7 +62,7 @@ func Scan(procRoot string) []uint32 { return procfs.FS{Root: procRoot}.PIDs() }
 
 // tableLifetime is how long the listening sockets of a network namespace are
 // trusted: long enough for a scan of all processes to read them once.
-const tableLifetime = 200 * time.Millisecond
+const tableLifetime = time.Second
 
 // Scanner reads processes for a Matcher. It is safe for concurrent use.
 type Scanner struct {
@@ -139,6 +139,15 @@ func (s *Scanner) ListeningPorts(pid uint32) []uint16 {
 	})
 	slices.Sort(ports)
 	return slices.Compact(ports)
+}
+
+// Listens tells that a process has begun to listen on a port: what is remembered of its
+// network namespace is out of date.
+func (s *Scanner) Listens(pid uint32) {
+	namespace := s.fs.Namespace(pid, "net")
+	s.mu.Lock()
+	delete(s.tables, namespace)
+	s.mu.Unlock()
 }
 
 func (s *Scanner) table(pid uint32) map[uint64]uint16 {

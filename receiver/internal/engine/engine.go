@@ -116,7 +116,7 @@ func (e *Engine) start() error {
 		After:           protocol.DefaultWindow.After,
 		MaxPayload:      uint32(c.Limits.MaxPayload),
 		Datagrams:       c.Protocols.DNS.Enabled,
-		Listens:         e.selection.matcher.NeedsPorts(),
+		Listens:         e.selection.needs.Ports,
 		Beginnings:      beginnings(e.protocols),
 		Propagation: capture.Propagation{
 			TCPOption:  slices.Contains(c.ContextPropagation.Inject, config.InjectTCPOption),
@@ -164,7 +164,7 @@ func (e *Engine) start() error {
 		e.running.Go(e.collect)
 	}
 	if !procfs.HostPIDs() {
-		e.settings.Logger.Warn("the Collector has process ids of its own, so that processes cannot be told: let it share those of the host (Kubernetes: hostPID: true)")
+		e.settings.Logger.Info("only processes of the Collector's own pid namespace are observed: for those of the whole host share the host's (Kubernetes: hostPID: true)")
 	}
 	e.settings.Logger.Info("eBPF capture started",
 		zap.String("hooks", string(e.probes.Backend)),

@@ -424,7 +424,7 @@ func TestSelectedExactly(t *testing.T) {
 			argv    []string
 			traces  bool
 			metrics bool
-			// pause before its requests, for what is found out by looking.
+			// pause before its requests: the record that it listens has to be read.
 			pause time.Duration
 		}{
 			{name: "exe", env: []string{serve}, argv: []string{copied}, traces: true},
@@ -434,7 +434,7 @@ func TestSelectedExactly(t *testing.T) {
 			{name: "chain", argv: []string{"/bin/sh", "-c", "exec env TEAM=payroll sh -c 'exec " + python + " testdata/server.py'"}, traces: true, metrics: true},
 			{name: "chain-out", env: team("pay"), argv: []string{"/bin/sh", "-c", "exec env TEAM=ops sh -c 'exec " + python + " testdata/server.py --workers 1'"}},
 			{name: "excluded", env: team("pay"), argv: []string{python, "testdata/server.py", "--wait", "0.001", "--workers", "1"}},
-			{name: "ports", argv: []string{python, "testdata/server.py", "--port", strconv.Itoa(port), "--wait", "0.7", "--workers", "2"}, traces: true, metrics: true, pause: time.Second},
+			{name: "ports", argv: []string{python, "testdata/server.py", "--port", strconv.Itoa(port), "--wait", "0.7", "--workers", "2"}, traces: true, metrics: true, pause: 100 * time.Millisecond},
 			{name: "sampled", env: team("sampled"), argv: []string{python, "testdata/server.py"}, metrics: true},
 			{name: "counted", env: team("counted"), argv: []string{python, "testdata/server.py"}, metrics: true},
 			{name: "routed", env: team("routed"), argv: []string{python, "testdata/server.py"}, traces: true, metrics: true},

@@ -13,10 +13,9 @@ import (
 )
 
 const (
-	// Processes whose verdict may change because they are young are looked at so often:
-	// after a quarter of their age, within these bounds, until they are settled. A
-	// server listens, and an interpreter has loaded its library, within a
-	// second of its start; Java's need some.
+	// Where rules ask for languages, young processes are looked at so often: after a
+	// quarter of their age, within these bounds, until they are settled. An embedded
+	// interpreter's library is loaded within a second of the start, mostly.
 	minLook, maxLook = 250 * time.Millisecond, 500 * time.Millisecond
 	settledAge       = 30 * time.Second
 	// maxRecent bounds them. In a storm of commands the oldest are not looked at again

@@ -24,8 +24,8 @@ import (
 // selection keeps the kernel's list of processes to watch in step with the
 // discovery rules.
 //
-// A process is judged when it executes something, when the pod it runs in changes, and,
-// where rules ask for ports or languages, while it is young. A process that was
+// A process is judged when it executes something, when the pod it runs in changes, when it
+// begins to listen and, where rules ask for languages, while it is young. One that was
 // forked has the decision of the one that forked it, as in the kernel, unless a rule
 // says something about it.
 type selection struct {
@@ -146,8 +146,16 @@ func (s *selection) executed(pid uint32, file string) {
 		return
 	}
 	s.examine(pid, file, true)
-	if s.needs.Ports || s.needs.Languages {
+	if s.needs.Languages {
 		s.recent.add(pid, time.Now())
+	}
+}
+
+// listens is told that a process listens on one more port.
+func (s *selection) listens(pid uint32) {
+	if s.needs.Ports {
+		s.scanner.Listens(pid)
+		s.examine(pid, "", false)
 	}
 }
 
