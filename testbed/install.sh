@@ -50,6 +50,11 @@ needs=(
   "redis-server redis-server"
   "redis-cli redis-tools"
   "memcached memcached"
+  "podman podman"
+  "runc runc"
+  "conmon conmon"
+  "containerd containerd"
+  "/usr/sbin/dockerd docker.io"
   "/usr/sbin/php-fpm8.2 php8.2-fpm"
 )
 there() { # command, module or |-separated files

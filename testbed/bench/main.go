@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -39,7 +40,7 @@ func main() {
 	flag.DurationVar(&o.duration, "duration", 4*time.Second, "of the load of one scenario in one mode")
 	flag.StringVar(&o.hooks, "hooks", "", "capture backend: sock, sys_exit; empty is automatic")
 	flag.StringVar(&o.compression, "compression", "none", "of the exporter: gzip, zstd, none (the sink is on this machine)")
-	flag.StringVar(&o.scenarios, "scenarios", "nginx,go,bystander", "which to run; there are postgresql, redis and redis16 (16 commands a pipeline), too")
+	flag.StringVar(&o.scenarios, "scenarios", "nginx,go,bystander,scale", "which to run; there are postgresql, redis and redis16 (16 commands a pipeline), too; scale is many processes, by a rule and by default")
 	flag.BoolVar(&o.inject, "inject", false, "measure context injection, on nginx and go")
 	flag.StringVar(&o.json, "json", "", "file for the results as JSON")
 	flag.Parse()
@@ -142,6 +143,18 @@ func run(ctx context.Context, o options, progress func(string, ...any)) (*Result
 	}
 	if err := b.round(ctx, statsRun, result); err != nil {
 		return nil, fmt.Errorf("statistics pass: %w", err)
+	}
+	if slices.Contains(strings.Split(o.scenarios, ","), "scale") {
+		for _, all := range []bool{false, true} {
+			s := scaleDefaults
+			s.hooks, s.all = o.hooks, all
+			r, err := runScale(ctx, s)
+			if err != nil {
+				return nil, fmt.Errorf("scale: %w", err)
+			}
+			result.Scale = append(result.Scale, r)
+			progress("scale, all processes selected: %v", all)
+		}
 	}
 	result.summarise(strings.Split(o.scenarios, ","), append(modes, statsRun))
 	return result, nil

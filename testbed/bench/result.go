@@ -16,6 +16,7 @@ type Result struct {
 	Duration string                        `json:"duration"`
 	Samples  map[string]map[mode][]*Sample `json:"samples"`
 	Summary  []*Summary                    `json:"summary"`
+	Scale    []*Scale                      `json:"scale,omitempty"`
 }
 
 // Summary of a scenario in a mode: medians over the rounds. Ratio is the median
@@ -167,6 +168,9 @@ func (r *Result) String() string {
 		if dataRuns > 0 {
 			fmt.Fprintf(&b, "per data operation: %.1f ns, %.2f operations per request\n", float64(dataNS)/float64(dataRuns), float64(dataRuns)/float64(s.Requests))
 		}
+	}
+	for _, s := range r.Scale {
+		fmt.Fprintf(&b, "\n%s", s)
 	}
 	var lost []string
 	for _, modes := range r.Samples {

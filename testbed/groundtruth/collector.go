@@ -41,6 +41,9 @@ type CollectorOptions struct {
 	CollectionInterval time.Duration
 	// Compression of the exporter; its default if empty.
 	Compression string
+	// Prometheus is a port of the loopback interface where metrics can be scraped,
+	// too; 0 for none.
+	Prometheus int
 	// TracesOnly leaves out the metrics pipeline.
 	TracesOnly bool
 	// Contained gives it a pid namespace of its own, in which it is process 1, as in a
@@ -72,6 +75,9 @@ exporters:
 {{- else}}
   {{.Exporter}}:
 {{- end}}
+{{- if .Prometheus}}
+  prometheus: {endpoint: "127.0.0.1:{{.Prometheus}}"}
+{{- end}}
 service:
   telemetry:
     logs: {level: info}
@@ -89,7 +95,7 @@ service:
 {{- if not .TracesOnly}}
     metrics:
       receivers: [ebpf]
-      exporters: [{{.Exporter}}]
+      exporters: [{{.Exporter}}{{if .Prometheus}}, prometheus{{end}}]
 {{- end}}
 `))
 
@@ -170,7 +176,7 @@ func StartCollector(o CollectorOptions) (*Collector, error) {
 	err = configTemplate.Execute(&config, map[string]any{
 		"Hooks": o.Hooks, "Receiver": indent(o.Receiver, "    "), "Endpoint": o.Endpoint, "Exporter": exporter,
 		"Timeout": orDefault(o.BatchTimeout, 100*time.Millisecond), "Interval": orDefault(o.CollectionInterval, time.Second),
-		"TelemetryPort": port, "TracesOnly": o.TracesOnly, "Compression": o.Compression,
+		"TelemetryPort": port, "TracesOnly": o.TracesOnly, "Compression": o.Compression, "Prometheus": o.Prometheus,
 	})
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@
 package capture
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -13,6 +14,8 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery/procfs"
 )
 
 // Options say what to load. The zero value is not usable; the engine fills it
@@ -357,10 +360,37 @@ func (p *Probes) Judge(pid, executed uint32, v Verdict) error {
 	if p.Executed(pid) != executed {
 		return nil // its next verdict is on its way
 	}
-	if err := p.coll.Maps["processes"].Put(pid, executed<<executedShift|uint32(v)); err != nil {
+	processes, value := p.coll.Maps["processes"], executed<<executedShift|uint32(v)
+	// A process that the kernel has noted is forgotten when it exits, which may be
+	// now; one that it has not noted may have exited before.
+	err := processes.Update(pid, value, ebpf.UpdateExist)
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		if executed != 0 || !alive(pid) {
+			return nil
+		}
+		if err = processes.Put(pid, value); err == nil && !alive(pid) {
+			return p.forget("processes", pid)
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("set verdict for process %d: %w", pid, err)
 	}
 	return p.newEpoch()
+}
+
+// alive reports whether a process has yet to exit. What was noted of one before it is
+// found alive will be forgotten at its exit.
+func alive(pid uint32) bool {
+	stat, ok := procfs.FS{}.Stat(pid)
+	return ok && !stat.Zombie()
+}
+
+// forget removes what was noted of a process too late.
+func (p *Probes) forget(name string, pid uint32) error {
+	if err := p.coll.Maps[name].Delete(pid); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("forget process %d in %s: %w", pid, name, err)
+	}
+	return nil
 }
 
 // Runtime says how a process works: which execution unit serves a request.
@@ -436,6 +466,9 @@ func (p *Probes) SetRuntime(pid uint32, r Runtime) error {
 	}
 	if err := p.coll.Maps["runtimes"].Put(pid, v); err != nil {
 		return fmt.Errorf("set runtime of process %d: %w", pid, err)
+	}
+	if !alive(pid) {
+		return p.forget("runtimes", pid)
 	}
 	p.propagation.executed(pid)
 	return nil

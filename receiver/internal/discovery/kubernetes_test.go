@@ -3,8 +3,6 @@
 package discovery
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -110,29 +108,6 @@ func TestInherits(t *testing.T) {
 	assert.False(t, excluded.Selected)
 	assert.True(t, excluded.Inherits(child))
 	assert.False(t, m.Match(child).Inherits(child), "no rule has decided")
-}
-
-func TestContainerNames(t *testing.T) {
-	root := t.TempDir()
-	write := func(path, text string) {
-		path = filepath.Join(root, path)
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-	}
-	id := func(c string) string { return strings.Repeat(c, 64) }
-	write("var/lib/docker/containers/"+id("a")+"/config.v2.json", `{"ID":"x","Name":"/web","Config":{}}`)
-	write("run/containerd/io.containerd.runtime.v2.task/k8s.io/"+id("b")+"/config.json", `{"annotations":{"io.kubernetes.cri.container-name":"app"}}`)
-	write("run/containers/storage/overlay-containers/"+id("c")+"/userdata/config.json", `{"annotations":{"io.kubernetes.container.name":"sidecar"}}`)
-	write("var/lib/containers/storage/overlay-containers/containers.json", `[{"id":"x","names":["y"]},{"id":"`+id("d")+`","names":["db"]},{"id":"`+id("f")+`"}]`)
-	write("var/lib/docker/containers/"+id("e")+"/config.v2.json", `{"Name":`)
-	c := NewContainers(filepath.Join(root, "nowhere"), root)
-	for id, want := range map[string]string{
-		id("a"): "web", id("b"): "app", id("c"): "sidecar", id("d"): "db", id("e"): "", id("f"): "", id("0"): "",
-		"": "", "../" + id("a")[3:]: "",
-	} {
-		assert.Equal(t, want, c.Name(id), id)
-		assert.Equal(t, want, c.Name(id), "%s, asked again", id)
-	}
 }
 
 func TestSDK(t *testing.T) {

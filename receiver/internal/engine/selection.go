@@ -15,6 +15,7 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/capture"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/cluster"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/config"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/container"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery/procfs"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/runtimes"
@@ -46,7 +47,7 @@ type selection struct {
 	// one where no cluster knows it.
 	kind      func(pid uint32) runtimes.Kind
 	locate    func(pid uint32) (container, pod string)
-	container func(id string) string
+	container func(pid uint32, id string) string
 	// cluster is nil if there is none.
 	cluster cluster.View
 	// any: every process gets the default verdict; there is nothing to do.
@@ -91,20 +92,22 @@ func newSelection(c config.Discovery, logger *zap.Logger) (*selection, error) {
 	if err != nil {
 		return nil, err
 	}
-	examiner := runtimes.NewExaminer(procfs.FS{})
+	examiner, containers := runtimes.NewExaminer(procfs.FS{}), container.NewFinder(procfs.FS{})
 	s := &selection{
-		matcher:  matcher,
-		needs:    matcher.Needs(),
-		scanner:  discovery.NewScanner("/proc"),
-		logger:   logger,
-		kind:     examiner.Kind,
-		locate:   func(pid uint32) (string, string) { return workload.Locate(procfs.FS{}, pid) },
+		matcher: matcher,
+		needs:   matcher.Needs(),
+		scanner: discovery.NewScanner("/proc"),
+		logger:  logger,
+		kind:    examiner.Kind,
+		locate:  func(pid uint32) (string, string) { return workload.Locate(procfs.FS{}, pid) },
+		container: func(pid uint32, id string) string {
+			return containers.Names(pid, id).Container
+		},
 		any:      matcher.Trivial(),
 		verdicts: map[uint32]verdict{},
 		parents:  map[uint32]uint32{},
 		pods:     changedPods{wake: make(chan struct{}, 1)},
 	}
-	s.container = discovery.NewContainers("/proc/1/root", "").Name
 	return s, nil
 }
 
@@ -269,12 +272,12 @@ func (s *selection) process(pid uint32, file string, v *verdict) *discovery.Proc
 		if container, pod := s.locate(pid); container != "" || pod != "" || p.Exe != "" && file == "" {
 			v.container, v.pod = container, pod
 		}
-		p.Place = sync.OnceValue(func() discovery.Place { return s.place(v.container, v.pod) })
+		p.Place = sync.OnceValue(func() discovery.Place { return s.place(pid, v.container, v.pod) })
 	}
 	return p
 }
 
-func (s *selection) place(container, pod string) (p discovery.Place) {
+func (s *selection) place(pid uint32, container, pod string) (p discovery.Place) {
 	if s.cluster != nil && container != "" {
 		p.Pod, p.Container, _ = s.cluster.Container(container)
 	}
@@ -282,7 +285,7 @@ func (s *selection) place(container, pod string) (p discovery.Place) {
 		p.Pod, _ = s.cluster.Pod(pod)
 	}
 	if p.Container == "" && container != "" && s.needs.Containers {
-		p.Container = s.container(container)
+		p.Container = s.container(pid, container)
 	}
 	return p
 }

@@ -193,15 +193,15 @@ func TestPlace(t *testing.T) {
 	view := &fakeView{}
 	view.set("u", &cluster.Pod{UID: "u", Namespace: "shop", Containers: map[string]string{"c1": "app"}})
 	s, _ := fakes(t, config.Discovery{Include: []config.Rule{{ContainerName: "x"}}})
-	s.container = func(id string) string { return "disk-" + id }
+	s.container = func(_ uint32, id string) string { return "disk-" + id }
 	s.connect(view)
-	require.Equal(t, "app", s.place("c1", "u").Container)
-	require.Equal(t, "shop", s.place("c1", "").Pod.Namespace)
-	p := s.place("c2", "u")
+	require.Equal(t, "app", s.place(7, "c1", "u").Container)
+	require.Equal(t, "shop", s.place(7, "c1", "").Pod.Namespace)
+	p := s.place(7, "c2", "u")
 	require.Equal(t, "shop", p.Pod.Namespace)
 	require.Equal(t, "disk-c2", p.Container)
-	require.Nil(t, s.place("c3", "v").Pod)
-	require.Equal(t, discovery.Place{}, s.place("", ""))
+	require.Nil(t, s.place(7, "c3", "v").Pod)
+	require.Equal(t, discovery.Place{}, s.place(7, "", ""))
 }
 
 // The end of a process whose record was lost is found out.

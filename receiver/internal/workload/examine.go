@@ -5,6 +5,7 @@ package workload
 import (
 	"time"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/container"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery"
 )
 
@@ -72,6 +73,7 @@ func (r *Registry) look(pid uint32) *finding {
 		return nil
 	}
 	where := r.readPlace(p)
+	kube := r.readKube(pid, &where)
 	r.readImage(p)
 	f := &finding{}
 	f.decision = r.decide(pid)
@@ -84,43 +86,57 @@ func (r *Registry) look(pid uint32) *finding {
 			d.namespace = rule.ServiceNamespace
 		}
 	}
-	if where.container != "" && where.partial && !where.kubernetes && d.inKubernetes {
-		where.kubernetes = true // kubepods is above what we can see
+	if where.ID != "" && where.Partial && !where.Kubernetes && d.inKubernetes {
+		where.Kubernetes = true // kubepods is above what we can see
 	}
-	if where.kubernetes && where.partial && where.pod == "" {
-		where.pod = podFromMounts(r.fs.MountInfo(pid))
+	if where.Kubernetes && where.Partial && where.Pod == "" {
+		where.Pod = container.PodFromMounts(r.fs.MountInfo(pid))
 	}
+	suffix := ""
+	if d.name != "" || d.namespace != "" {
+		suffix = "#" + d.namespace + "/" + d.name
+	}
+	kube.fill(&d)
 
 	id := &f.identity
 	id.namespace, id.version, id.attributes = d.namespace, d.version, d.attributes
-	id.container, id.pod = where.container, where.pod
+	id.container, id.pod, id.kube = where.ID, where.Pod, kube
 	r.place(id, p, where, d)
 
 	if d.instance != "" {
 		// Whatever the instance was found to be, what the exporters go by
 		// is this.
-		id.key = "declared/" + where.container + "/" + id.namespace + "/" + id.name + "/" + d.instance
-		id.instID, id.declaredID = d.instance, true
-	} else if d.name != "" || d.namespace != "" {
-		id.key += "#" + d.namespace + "/" + d.name
+		id.key = "declared/" + where.ID + "/" + id.namespace + "/" + id.name + "/" + d.instance
+		id.instID, id.formerKey = d.instance, ""
+	} else if suffix != "" {
+		id.key += suffix
+		if id.formerKey != "" {
+			id.formerKey += suffix
+		}
 	}
 	f.process = *p
 	return f
 }
 
 // place finds the instance a process belongs to, and its name.
-func (r *Registry) place(id *identity, p *process, where place, d declared) {
+func (r *Registry) place(id *identity, p *process, where container.Place, d declared) {
 	id.name = d.name
 	switch {
-	case where.kubernetes && where.unit == "":
-		// k8s_attributes sets service.name and service.instance.id.
-		id.key = "container/" + where.container
-		if where.container == "" {
-			id.key = "pod/" + where.pod
+	case where.Kubernetes && where.Unit == "":
+		// What is not known of the pod is left to k8s_attributes: service.name,
+		// and service.instance.id if need be.
+		id.key = "container/" + where.ID
+		if where.ID == "" {
+			id.key = "pod/" + where.Pod
 		}
-	case where.container != "" && where.unit == "":
-		id.key = "container/" + where.container
-		id.instID = where.container
+		if id.instID = id.kube.instance(); id.instID != "" {
+			// A container that was started anew is the same instance.
+			id.formerKey = id.key
+			id.key = "pod/" + id.instID
+		}
+	case where.ID != "" && where.Unit == "":
+		id.key = "container/" + where.ID
+		id.instID = where.ID
 		if id.name == "" {
 			// Part of the key, as an entrypoint may have executed what it
 			// prepared since the instance was first seen.
@@ -134,18 +150,18 @@ func (r *Registry) place(id *identity, p *process, where place, d declared) {
 
 // placeOnHost is for processes outside containers, and for those of a systemd
 // that is a container's init.
-func (r *Registry) placeOnHost(id *identity, p *process, where place, d declared) {
+func (r *Registry) placeOnHost(id *identity, p *process, where container.Place, d declared) {
 	root := p
-	if where.unit == "" || isSpawner(where.unit) {
+	if where.Unit == "" || isSpawner(where.Unit) {
 		// A worker may have been moved from its master's unit (sshd does,
 		// for sessions).
 		root = r.family(p)
 		where = r.readPlace(root)
 	}
-	if where.unit != "" && (!isSpawner(where.unit) || r.isUnitMain(root)) {
-		id.key = "unit/" + where.container + where.unitPath
+	if where.Unit != "" && (!isSpawner(where.Unit) || r.isUnitMain(root)) {
+		id.key = "unit/" + where.ID + where.UnitPath
 		if id.name == "" {
-			id.name = unitName(where.unit)
+			id.name = unitName(where.Unit)
 		}
 	} else if root == p && p.Zombie() {
 		if id.name == "" {

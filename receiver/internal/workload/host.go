@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/container"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery/procfs"
 )
 
@@ -17,12 +18,12 @@ func hostID(fs procfs.FS) string {
 	for _, root := range [...]string{fs.Path(1, "root"), ""} {
 		for _, file := range [...]string{"/etc/machine-id", "/var/lib/dbus/machine-id"} {
 			// systemd writes "uninitialized" on first boot.
-			if id := procfs.ReadText(root + file); len(id) == 32 && isHex(id) {
+			if id := procfs.ReadText(root + file); len(id) == 32 && container.IsHex(id) {
 				return id
 			}
 		}
 	}
-	if id := strings.ToLower(procfs.ReadText("/sys/class/dmi/id/product_uuid")); isUUID(id) {
+	if id := strings.ToLower(procfs.ReadText("/sys/class/dmi/id/product_uuid")); container.IsUUID(id) {
 		return id
 	}
 	return ""

@@ -2,14 +2,17 @@
 
 package workload
 
-import "github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery/procfs"
+import (
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/container"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery/procfs"
+)
 
 // Locate tells the container a process runs in (64 hex digits) and the uid of its pod, as
 // far as its cgroup shows; empty otherwise.
-func Locate(fs procfs.FS, pid uint32) (container, pod string) {
-	where := parseCgroup(fs.Cgroup(pid))
-	if where.container != "" && where.partial && where.pod == "" {
-		where.pod = podFromMounts(fs.MountInfo(pid))
+func Locate(fs procfs.FS, pid uint32) (id, pod string) {
+	where := container.Parse(fs.Cgroup(pid))
+	if where.ID != "" && where.Partial && where.Pod == "" {
+		where.Pod = container.PodFromMounts(fs.MountInfo(pid))
 	}
-	return where.container, where.pod
+	return where.ID, where.Pod
 }

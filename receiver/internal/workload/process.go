@@ -5,6 +5,7 @@ package workload
 import (
 	"strconv"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/container"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery/procfs"
 )
@@ -17,7 +18,7 @@ type process struct {
 	args, env []string
 	hasArgs   bool
 
-	where    place
+	where    container.Place
 	hasPlace bool
 }
 
@@ -51,9 +52,9 @@ func (r *Registry) open(pid uint32) *process {
 	return &process{Stat: stat, exe: r.fs.Exe(pid)}
 }
 
-func (r *Registry) readPlace(p *process) place {
+func (r *Registry) readPlace(p *process) container.Place {
 	if !p.hasPlace {
-		p.where, p.hasPlace = parseCgroup(r.fs.Cgroup(p.PID)), true
+		p.where, p.hasPlace = r.containers.Place(p.PID), true
 	}
 	return p.where
 }
@@ -135,9 +136,9 @@ func (r *Registry) sameProgram(child, parent *process) bool {
 // containerMain is the process that a container is there for: its init, or
 // what a shell or an init shim starts first.
 func (r *Registry) containerMain(p *process) *process {
-	id := r.readPlace(p).container
+	id := r.readPlace(p).ID
 	inside := func(pid uint32) *process {
-		if c := r.open(pid); c != nil && !c.Zombie() && r.readPlace(c).container == id {
+		if c := r.open(pid); c != nil && !c.Zombie() && r.readPlace(c).ID == id {
 			return c
 		}
 		return nil
@@ -202,5 +203,5 @@ func (r *Registry) firstChild(p *process, inside func(uint32) *process, members 
 // isUnitMain reports whether systemd itself started p for its unit.
 func (r *Registry) isUnitMain(p *process) bool {
 	parent := r.open(p.PPID)
-	return parent == nil || r.readPlace(parent).unitPath != r.readPlace(p).unitPath
+	return parent == nil || r.readPlace(parent).UnitPath != r.readPlace(p).UnitPath
 }

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/cluster"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/container"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery/procfs"
 )
@@ -36,6 +38,8 @@ type Options struct {
 	// Dropped is told the key of an instance that nobody asks about any more. It must
 	// not call the Registry.
 	Dropped func(key string)
+	// Cluster knows the pods of this node; nil outside Kubernetes.
+	Cluster cluster.View
 	// Version of this distribution, for telemetry.distro.version.
 	Version string
 	// HostName and HostID replace what is found on the host.
@@ -56,6 +60,7 @@ type Registry struct {
 	options          Options
 	fs               procfs.FS
 	scanner          *discovery.Scanner
+	containers       *container.Finder
 	hostName, hostID string
 	now              func() time.Time
 
@@ -69,8 +74,8 @@ type Registry struct {
 	// removed are skipped.
 	exits     []*entry
 	instances map[string]*holder
-	// claims maps a declared (namespace, name, instance id) to the key of
-	// the instance that has it.
+	// claims maps (namespace, name, instance id), which is what exporters tell
+	// metrics apart by, to the key of the instance that has it.
 	claims map[claim]string
 	// names remembers the names of programs, by process.image.
 	names  map[string]string
@@ -91,6 +96,7 @@ type execution struct {
 // holder counts the processes of an Instance.
 type holder struct {
 	instance  *Instance
+	identity  identity
 	claim     claim
 	processes int
 	idleSince time.Time
@@ -109,17 +115,19 @@ func NewRegistry(options Options) *Registry {
 	if options.Grace <= 0 {
 		options.Grace = defaultGrace
 	}
+	fs := procfs.FS{Root: options.ProcRoot}
 	r := &Registry{
-		options:   options,
-		fs:        procfs.FS{Root: options.ProcRoot},
-		scanner:   discovery.NewScanner(options.ProcRoot),
-		hostName:  options.HostName,
-		hostID:    options.HostID,
-		now:       time.Now,
-		table:     newTable(options.MaxWorkloads),
-		instances: map[string]*holder{},
-		claims:    map[claim]string{},
-		names:     map[string]string{},
+		options:    options,
+		fs:         fs,
+		scanner:    discovery.NewScanner(options.ProcRoot),
+		containers: container.NewFinder(fs),
+		hostName:   options.HostName,
+		hostID:     options.HostID,
+		now:        time.Now,
+		table:      newTable(options.MaxWorkloads),
+		instances:  map[string]*holder{},
+		claims:     map[claim]string{},
+		names:      map[string]string{},
 	}
 	if r.hostName == "" {
 		r.hostName = hostName(r.fs)
@@ -392,23 +400,77 @@ func (r *Registry) publish(f *finding, generation uint32) *Workload {
 
 // hold returns the holder of an instance; a new one is idle.
 func (r *Registry) hold(id *identity) *holder {
-	if h := r.instances[id.key]; h != nil {
+	h := r.instances[id.key]
+	if h == nil && id.formerKey != "" {
+		if h = r.instances[id.formerKey]; h != nil {
+			id.key = id.formerKey
+		}
+	}
+	if h != nil {
+		r.renew(h, id)
 		return h
 	}
-	h := &holder{idleSince: r.now()}
-	if id.declaredID {
-		h.claim = claim{id.namespace, id.name, id.instID}
-		if owner, taken := r.claims[h.claim]; taken && owner != id.key {
-			// Two containers were told the same id. Behind the exporters
-			// one would overwrite the other's metrics.
-			id.instID = r.instanceID(id.key)
-			h.claim = claim{}
-		} else {
-			r.claims[h.claim] = id.key
+	for range 2 {
+		owner := r.claimant(id, "")
+		if owner == nil {
+			break
 		}
+		if owner.identity.container == id.container {
+			// Exporters could not tell the two apart.
+			return owner
+		}
+		// Two containers were told the same id. Behind the exporters one would
+		// overwrite the other's metrics.
+		id.instID = r.anotherID(id)
+	}
+	h = &holder{idleSince: r.now()}
+	r.idle++
+	r.settle(h, id)
+	return h
+}
+
+// renew gives an instance the resource of the container that it is in now (a pod's
+// container was restarted), or what has become known of its pod since.
+func (r *Registry) renew(h *holder, id *identity) {
+	before := &h.identity
+	if id.container == before.container && (id.kube == before.kube || id.kube.pod == nil && before.kube.pod != nil) {
+		return
+	}
+	if r.claimant(id, before.key) != nil {
+		id.instID = r.anotherID(id)
+	}
+	if r.claims[h.claim] == before.key {
+		delete(r.claims, h.claim)
+	}
+	r.settle(h, id)
+}
+
+// anotherID is for an instance whose own id somebody in another container has.
+func (r *Registry) anotherID(id *identity) string {
+	return r.instanceID("again/" + id.container + "/" + id.namespace + "/" + id.name + "/" + id.instID)
+}
+
+// claimant is the holder, other than that of a key, whose metrics exporters take for
+// those of id; nil if there is none.
+func (r *Registry) claimant(id *identity, than string) *holder {
+	if id.instID == "" {
+		return nil // k8s_attributes sets it
+	}
+	owner, taken := r.claims[claim{id.namespace, id.name, id.instID}]
+	if !taken || owner == than {
+		return nil
+	}
+	return r.instances[owner]
+}
+
+// settle makes a holder one of this identity.
+func (r *Registry) settle(h *holder, id *identity) {
+	h.identity = *id
+	h.claim = claim{}
+	if id.instID != "" {
+		h.claim = claim{id.namespace, id.name, id.instID}
+		r.claims[h.claim] = id.key
 	}
 	h.instance = r.newInstance(*id)
 	r.instances[id.key] = h
-	r.idle++
-	return h
 }

@@ -134,6 +134,12 @@ func TestResources(t *testing.T) {
 	assert.Equal(t, []any{"cart", "--password", "hunter2"}, attributes(r.Lookup(10).Traces)["process.command_args"])
 }
 
+const (
+	idA = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	idB = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
+	uid = "3b1a3f0c-5e6f-4f6e-9a1b-0c2d3e4f5a6b"
+)
+
 const kubepods = "/kubepods/besteffort/pod" + uid + "/"
 
 func TestIdentity(t *testing.T) {

@@ -14,17 +14,19 @@ const distribution = "otelcol-ebpf"
 
 // identity is everything a Resource says, before it is one.
 type identity struct {
-	key                              string
-	declaredID                       bool // instID is what the process was told
+	// key of the Instance; formerKey is the one that it would have had before its
+	// pod was known.
+	key, formerKey                   string
 	name, namespace, version, instID string
 	container, pod                   string
 	attributes                       []attribute
+	kube                             kube
 }
 
 func (r *Registry) newInstance(id identity) *Instance {
 	instance := &Instance{Key: id.key, ServiceName: id.name, Metrics: pcommon.NewResource()}
 	m := instance.Metrics.Attributes()
-	m.EnsureCapacity(12 + len(id.attributes))
+	m.EnsureCapacity(16 + len(id.attributes))
 	put := func(key, value string) {
 		if value != "" {
 			m.PutStr(key, value)
@@ -40,6 +42,7 @@ func (r *Registry) newInstance(id identity) *Instance {
 	put("service.instance.id", id.instID)
 	put("container.id", id.container)
 	put("k8s.pod.uid", id.pod)
+	id.kube.resource(put)
 	put("host.name", r.hostName)
 	put("host.id", r.hostID)
 	put("os.type", "linux")
