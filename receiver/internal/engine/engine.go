@@ -24,6 +24,7 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/causality"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/config"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/metadata"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/preflight"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/red"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/sampling"
@@ -68,6 +69,7 @@ type Engine struct {
 	contexts  *causality.Table
 	wires     wires
 	examiner  *examiner
+	report    *preflight.Report
 
 	stop    chan struct{} // closed: the upkeep goroutine ends
 	running sync.WaitGroup
@@ -92,31 +94,7 @@ func (e *Engine) start() error {
 	if err := e.build(); err != nil {
 		return err
 	}
-	rings := 1
-	for rings*2 <= min(runtime.NumCPU(), 8) {
-		rings *= 2
-	}
-	var err error
-	e.probes, err = capture.Load(capture.Options{
-		Hooks:           capture.Backend(c.Hooks),
-		RingBytes:       c.Limits.RingBufferSize,
-		RingCount:       rings,
-		MaxConnections:  c.Limits.MaxConnections,
-		DefaultSelected: e.selection.matcher.Default(),
-		Window:          protocol.DefaultWindow.Sent,
-		After:           protocol.DefaultWindow.After,
-		MaxPayload:      uint32(c.Limits.MaxPayload),
-		Datagrams:       c.Protocols.DNS.Enabled,
-		Listens:         e.selection.matcher.NeedsPorts(),
-		Beginnings:      beginnings(e.protocols),
-		Propagation: capture.Propagation{
-			TCPOption:  slices.Contains(c.ContextPropagation.Inject, config.InjectTCPOption),
-			HTTPHeader: slices.Contains(c.ContextPropagation.Inject, config.InjectHTTPHeader),
-			Key:        e.ids.Key,
-			Sampler:    e.sampler.Rule(),
-		},
-	})
-	if err != nil {
+	if err := e.load(); err != nil {
 		return err
 	}
 	// Watching what we send would make us send more.
@@ -129,6 +107,7 @@ func (e *Engine) start() error {
 
 	e.examiner = newExaminer(e.probes.SetRuntime, e.probes.Watch)
 
+	var err error
 	limit := max(c.Limits.MaxConnections/len(e.probes.Rings), 1)
 	for _, ring := range e.probes.Rings {
 		e.shards = append(e.shards, newShard(e, ring, e.probes.Policies, limit))
@@ -157,7 +136,52 @@ func (e *Engine) start() error {
 		zap.Uint64("ring_bytes", e.probes.Rings[0].Size()),
 		zap.Bool("all_processes", e.selection.matcher.Default()),
 	)
+	e.status(nil)
 	return nil
+}
+
+// load looks at the host, says what it found, and loads the probes.
+func (e *Engine) load() error {
+	c := e.settings.Config
+	host := preflight.Inspect()
+	var kernel preflight.Kernel
+	if host.Check() == nil {
+		kernel = capture.Survey()
+	}
+	rings := 1
+	for rings*2 <= min(runtime.NumCPU(), 8) {
+		rings *= 2
+	}
+	propagation := capture.Propagation{
+		TCPOption:  slices.Contains(c.ContextPropagation.Inject, config.InjectTCPOption),
+		HTTPHeader: slices.Contains(c.ContextPropagation.Inject, config.InjectHTTPHeader),
+		Key:        e.ids.Key,
+		Sampler:    e.sampler.Rule(),
+	}
+	var err error
+	e.probes, err = capture.Load(capture.Options{
+		Host:            host,
+		Hooks:           capture.Backend(c.Hooks),
+		RingBytes:       c.Limits.RingBufferSize,
+		RingCount:       rings,
+		MaxConnections:  c.Limits.MaxConnections,
+		DefaultSelected: e.selection.matcher.Default(),
+		Window:          protocol.DefaultWindow.Sent,
+		After:           protocol.DefaultWindow.After,
+		MaxPayload:      uint32(c.Limits.MaxPayload),
+		Datagrams:       c.Protocols.DNS.Enabled,
+		Listens:         e.selection.matcher.NeedsPorts(),
+		Beginnings:      beginnings(e.protocols),
+		Propagation:     propagation,
+	})
+	wants := preflight.Wants{Hooks: string(c.Hooks), TCPOption: propagation.TCPOption, HTTPHeader: propagation.HTTPHeader}
+	hooks := ""
+	if err == nil {
+		hooks = string(e.probes.Backend)
+	}
+	e.report = preflight.NewReport(host, kernel, wants, hooks)
+	e.report.Log(e.settings.Logger)
+	return err
 }
 
 // build makes everything that needs no privileges.
@@ -260,19 +284,27 @@ func (e *Engine) upkeep() {
 		before = now
 		switch {
 		case lost > 0 && !degraded:
-			e.status(componentstatus.NewRecoverableErrorEvent(fmt.Errorf(
-				"%d socket operations were lost in the last %v: raise limits.ring_buffer_size or select fewer processes (receiver_ebpf_lost has the causes)", lost, upkeepInterval)))
+			e.status(fmt.Errorf(
+				"%d socket operations were lost in the last %v: raise limits.ring_buffer_size or select fewer processes (receiver_ebpf_lost has the causes)", lost, upkeepInterval))
 		case lost == 0 && degraded:
-			e.status(componentstatus.NewEvent(componentstatus.StatusOK))
+			e.status(nil)
 		}
 		degraded = lost > 0
 	}
 }
 
-func (e *Engine) status(event *componentstatus.Event) {
-	if e.settings.Status != nil {
-		e.settings.Status(event)
+// status reports what is wrong now, nil if nothing is, besides what the host lacks.
+func (e *Engine) status(wrong error) {
+	if e.settings.Status == nil {
+		return
 	}
+	options := []componentstatus.EventBuilderOption{componentstatus.WithAttributes(e.report.Attributes())}
+	status := componentstatus.StatusOK
+	if err := errors.Join(e.report.Degraded(), wrong); err != nil {
+		status = componentstatus.StatusRecoverableError
+		options = append(options, componentstatus.WithError(err))
+	}
+	e.settings.Status(componentstatus.NewEvent(status, options...))
 }
 
 // Shutdown detaches the probes, hands on what is still in the rings and frees
