@@ -25,9 +25,9 @@ const (
 	BackendSysExit Backend = "sys_exit" // raw tracepoint sys_exit; Linux 5.14+
 )
 
-// Survey is what the kernel's BPF can do. It reads the kernel's types, which stay in memory
-// until Load is done.
+// Survey is what the kernel's BPF can do. It takes some 30 ms.
 func Survey() preflight.Kernel {
+	defer kernelTypes.forget()
 	k := preflight.Probe()
 	k.SockHooks = hasSockHooks()
 	k.IOUring = uringCompletion() != uringCompletionUnknown

@@ -69,7 +69,9 @@ type Engine struct {
 	contexts  *causality.Table
 	wires     wires
 	examiner  *examiner
-	report    *preflight.Report
+	// host is where we run, report what comes of it.
+	host   *preflight.Host
+	report *preflight.Report
 
 	stop    chan struct{} // closed: the upkeep goroutine ends
 	running sync.WaitGroup
@@ -84,6 +86,9 @@ func New(s Settings) *Engine { return &Engine{settings: s, stop: make(chan struc
 func (e *Engine) Start(context.Context) error {
 	err := e.start()
 	if err != nil {
+		if e.host != nil && e.report == nil {
+			e.judge(preflight.Kernel{}, "")
+		}
 		e.release()
 	}
 	return err
@@ -114,14 +119,15 @@ func (e *Engine) start() error {
 	}
 	e.shards[0].first = true
 	e.selection.hurry = e.probes.Rings[0].Wake
+	if err := e.probes.Attach(); err != nil {
+		return err
+	}
+	e.judge(capture.Survey(), e.probes.Backend) // takes a moment, which nothing waits for now
 	if e.telemetry, err = metadata.NewTelemetryBuilder(e.settings.Telemetry); err != nil {
 		return fmt.Errorf("create internal telemetry: %w", err)
 	}
 	if err := e.observe(); err != nil {
 		return fmt.Errorf("register internal telemetry: %w", err)
-	}
-	if err := e.probes.Attach(); err != nil {
-		return err
 	}
 	for _, s := range e.shards {
 		e.readers.Go(s.run)
@@ -136,31 +142,30 @@ func (e *Engine) start() error {
 		zap.Uint64("ring_bytes", e.probes.Rings[0].Size()),
 		zap.Bool("all_processes", e.selection.matcher.Default()),
 	)
+	e.advise()
 	e.status(nil)
 	return nil
 }
 
-// load looks at the host, says what it found, and loads the probes.
-func (e *Engine) load() error {
+// advise says once what is fine to try, but much for a cluster.
+func (e *Engine) advise() {
 	c := e.settings.Config
-	host := preflight.Inspect()
-	var kernel preflight.Kernel
-	if host.Check() == nil {
-		kernel = capture.Survey()
+	if e.settings.Traces == nil || c.Sampler != config.Default().Sampler || !e.selection.matcher.Default() {
+		return
 	}
+	e.settings.Logger.Info("every trace of every process is kept: in production begin with sampler: {name: parentbased_traceidratio, arg: 0.1}, which leaves metrics exact, and with discovery rules for what you want to see; or set the sampler to always_on")
+}
+
+// load looks at the host and loads the probes.
+func (e *Engine) load() (err error) {
+	c := e.settings.Config
+	e.host = preflight.Inspect()
 	rings := 1
 	for rings*2 <= min(runtime.NumCPU(), 8) {
 		rings *= 2
 	}
-	propagation := capture.Propagation{
-		TCPOption:  slices.Contains(c.ContextPropagation.Inject, config.InjectTCPOption),
-		HTTPHeader: slices.Contains(c.ContextPropagation.Inject, config.InjectHTTPHeader),
-		Key:        e.ids.Key,
-		Sampler:    e.sampler.Rule(),
-	}
-	var err error
 	e.probes, err = capture.Load(capture.Options{
-		Host:            host,
+		Host:            e.host,
 		Hooks:           capture.Backend(c.Hooks),
 		RingBytes:       c.Limits.RingBufferSize,
 		RingCount:       rings,
@@ -172,16 +177,25 @@ func (e *Engine) load() error {
 		Datagrams:       c.Protocols.DNS.Enabled,
 		Listens:         e.selection.matcher.NeedsPorts(),
 		Beginnings:      beginnings(e.protocols),
-		Propagation:     propagation,
+		Propagation: capture.Propagation{
+			TCPOption:  slices.Contains(c.ContextPropagation.Inject, config.InjectTCPOption),
+			HTTPHeader: slices.Contains(c.ContextPropagation.Inject, config.InjectHTTPHeader),
+			Key:        e.ids.Key,
+			Sampler:    e.sampler.Rule(),
+		},
 	})
-	wants := preflight.Wants{Hooks: string(c.Hooks), TCPOption: propagation.TCPOption, HTTPHeader: propagation.HTTPHeader}
-	hooks := ""
-	if err == nil {
-		hooks = string(e.probes.Backend)
-	}
-	e.report = preflight.NewReport(host, kernel, wants, hooks)
-	e.report.Log(e.settings.Logger)
 	return err
+}
+
+// judge says what the host and its kernel allow. hooks are in use, none if it came to nothing.
+func (e *Engine) judge(kernel preflight.Kernel, hooks capture.Backend) {
+	c := e.settings.Config
+	e.report = preflight.NewReport(e.host, kernel, preflight.Wants{
+		Hooks:      string(c.Hooks),
+		TCPOption:  slices.Contains(c.ContextPropagation.Inject, config.InjectTCPOption),
+		HTTPHeader: slices.Contains(c.ContextPropagation.Inject, config.InjectHTTPHeader),
+	}, string(hooks))
+	e.report.Log(e.settings.Logger)
 }
 
 // build makes everything that needs no privileges.

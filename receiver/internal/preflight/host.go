@@ -44,10 +44,13 @@ type Host struct {
 	Effective, Bounding Capabilities
 	NoNewPrivs          bool
 	Seccomp             string // off, strict, filter
-	// Confinement is the label that a security module (AppArmor, SELinux) gives us.
+	// Confinement is the label that a security module (AppArmor, SELinux) gives us, if it
+	// means anything.
 	Confinement string
 	// UserNamespace, PIDNamespace: in one that is not the host's.
 	UserNamespace, PIDNamespace bool
+	// ForeignProc: /proc is that of another pid namespace than ours.
+	ForeignProc bool
 
 	Tracefs string // where it is mounted, or empty
 	Cgroup  string // v1, v2, hybrid, none
@@ -84,9 +87,14 @@ func inspect(proc, sys string) *Host {
 		h.Lockdown, _, _ = strings.Cut(after, "]")
 	}
 	h.status(text(proc + "/self/status"))
-	h.Confinement, _, _ = strings.Cut(strings.TrimRight(text(proc+"/self/attr/current"), "\x00"), "\n")
+	if label := strings.TrimRight(text(proc+"/self/attr/current"), "\x00"); label != "unconfined" {
+		h.Confinement = label
+	}
 	h.UserNamespace = apart(proc+"/self/ns/user", firstUserNamespace)
 	h.PIDNamespace = apart(proc+"/self/ns/pid", firstPIDNamespace)
+	if self, err := os.Readlink(proc + "/self"); err == nil {
+		h.ForeignProc = self != strconv.Itoa(os.Getpid())
+	}
 	h.mounts(proc + "/self/mountinfo")
 	for _, pid := range (procfs.FS{Root: proc}).PIDs() {
 		h.Processes++
@@ -178,8 +186,8 @@ func (h *Host) Check() error {
 	if h.UserNamespace {
 		return unsupported("the Collector runs in a user namespace, where capabilities give no right to load BPF programs: run it outside of one (Kubernetes: without hostUsers: false; Docker: --userns=host; Podman: as root)")
 	}
-	if h.PIDNamespace {
-		return unsupported("the Collector runs in a pid namespace of its own, so the processes that the kernel reports are not those it could look at: share the host's (Kubernetes: hostPID: true; Docker, Podman: --pid=host)")
+	if h.ForeignProc {
+		return unsupported("/proc is not that of the Collector's pid namespace, so the processes that the kernel reports are not those it could look at: share the host's (Kubernetes: hostPID: true; Docker, Podman: --pid=host), or mount /proc anew")
 	}
 	var missing []capability
 	var names []string

@@ -47,7 +47,8 @@ func TestCheck(t *testing.T) {
 		"bounded":           {func(h *Host) { h.Effective, h.Bounding = 0, 0 }, "who started this process has taken them out of its bounding set"},
 		"no_new_privs":      {func(h *Host) { h.Effective, h.UID, h.NoNewPrivs = 0, 1, true }, "those of files do not count here, because of no_new_privs"},
 		"user namespace":    {func(h *Host) { h.UserNamespace = true }, "the Collector runs in a user namespace"},
-		"pid namespace":     {func(h *Host) { h.PIDNamespace = true }, "the Collector runs in a pid namespace of its own"},
+		"pid namespace":     {func(h *Host) { h.PIDNamespace = true }, ""},
+		"another's /proc":   {func(h *Host) { h.ForeignProc = true }, "/proc is not that of the Collector's pid namespace"},
 		"lockdown":          {func(h *Host) { h.Lockdown = "confidentiality" }, "kernel lockdown is in confidentiality mode"},
 		"integrity":         {func(h *Host) { h.Lockdown = "integrity" }, ""},
 	} {

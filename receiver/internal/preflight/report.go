@@ -18,6 +18,7 @@ import (
 const (
 	FeatureSockHooks      = "sock_hooks"
 	FeatureIOUring        = "io_uring"
+	FeatureHostProcesses  = "host_processes"
 	FeatureProcessDetails = "process_details"
 	FeatureRuntimes       = "runtime_functions"
 	FeatureTCPOption      = "tcp_option"
@@ -62,6 +63,11 @@ func NewReport(h *Host, k Kernel, w Wants, hooks string) *Report {
 	r.add(Feature{
 		Name: FeatureIOUring, Available: k.IOUring, Wanted: true,
 		Lost: "what applications move with io_uring is not seen", Why: "this kernel does not tell which request has completed", Mend: "Linux 5.17 or newer",
+	})
+	r.add(Feature{
+		Name: FeatureHostProcesses, Available: !h.PIDNamespace, Wanted: true,
+		Lost: "only processes of the Collector's own pid namespace are watched",
+		Why:  "it is not the host's", Mend: "right for a sidecar; else Kubernetes: hostPID: true; Docker, Podman: --pid=host",
 	})
 	r.details()
 	r.runtimes()

@@ -42,6 +42,12 @@ func TestReport(t *testing.T) {
 			hooks:   "sys_exit",
 			missing: []string{FeatureSockHooks},
 		},
+		"sidecar": {
+			change:  func(h *Host, _ *Kernel, _ *Wants) { h.PIDNamespace = true },
+			hooks:   "sock",
+			missing: []string{FeatureHostProcesses},
+			logged:  map[string]zapcore.Level{FeatureHostProcesses: zap.InfoLevel},
+		},
 		"no uprobes": {
 			change:  func(_ *Host, k *Kernel, _ *Wants) { k.Uprobes = false },
 			hooks:   "sock",
