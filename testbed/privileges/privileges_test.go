@@ -72,7 +72,7 @@ func requirements(t *testing.T) {
 	if os.Geteuid() != 0 {
 		missing("root")
 	}
-	for _, tool := range []string{"setpriv", "unshare", "node", "go"} {
+	for _, tool := range []string{"setpriv", "setcap", "unshare", "node", "go"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			missing(tool + " (testbed/install.sh)")
 		}
@@ -108,6 +108,17 @@ func directory(t *testing.T) (dir, binary string) {
 	return dir, binary
 }
 
+// withCapabilities makes a copy of a program whose file gives capabilities to whoever runs it.
+func withCapabilities(t *testing.T, binary string, capabilities []string) string {
+	t.Helper()
+	file := binary + "-capable"
+	require.NoError(t, exec.Command("cp", binary, file).Run())
+	set := "cap_" + strings.Join(capabilities, ",cap_") + "+ep"
+	out, err := exec.Command("setcap", set, file).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return file
+}
+
 // strict makes the kernel as strict about perf events as it is by default, or stricter
 // where distributions allow that: it must not matter.
 func strict(t *testing.T) {
@@ -138,23 +149,26 @@ func TestLeastPrivilege(t *testing.T) {
 	strict(t)
 	dir, binary := directory(t)
 	c := newChain(t, dir)
+	file := withCapabilities(t, binary, documented)
 	for _, test := range []struct {
 		name, hooks string
+		binary      string
 		command     []string
 		inject      bool
 		says        []string // in the log
 	}{
-		{"root", "sock", as("0", documented), true, []string{`"uid": 0`, `"no_new_privs": true`}},
-		{"nobody", "sock", as(nobody, documented), true, []string{`"uid": 65534`, `"hooks": "sock"`}},
-		{"nobody", "sys_exit", as(nobody, without("net_admin")), false, []string{
+		{"root", "sock", binary, as("0", documented), true, []string{`"uid": 0`, `"no_new_privs": true`}},
+		{"nobody", "sock", binary, as(nobody, documented), true, []string{`"uid": 65534`, `"hooks": "sock"`}},
+		{"nobody", "sys_exit", binary, as(nobody, without("net_admin")), false, []string{
 			`"capabilities": ["CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"], "capabilities_missing": ["CAP_NET_ADMIN"]`,
 			`"hooks": "sys_exit", "why_not_better": "hooks: sys_exit is configured"`,
 			`"features_missing": ["tcp_option", "http_header", "foreign_listeners"]`,
 		}},
-		{"confined", "sock", confined(as(nobody, documented)), true, []string{`"hidepid": "invisible"`, `"tracefs": "not mounted, not needed"`}},
+		{"file", "sock", file, []string{"setpriv", "--reuid", nobody, "--regid", nobody, "--clear-groups"}, true, []string{`"uid": 65534`, `"no_new_privs": false`}},
+		{"confined", "sock", binary, confined(as(nobody, documented)), true, []string{`"hidepid": "invisible"`, `"tracefs": "not mounted, not needed"`}},
 	} {
 		t.Run(test.name+"/"+test.hooks, func(t *testing.T) {
-			o := groundtruth.CollectorOptions{Hooks: test.hooks, Command: test.command, Binary: binary}
+			o := groundtruth.CollectorOptions{Hooks: test.hooks, Command: test.command, Binary: test.binary}
 			o.Receiver = discover
 			if test.inject {
 				o.Receiver += inject
