@@ -23,6 +23,7 @@ needs=(
   "ip iproute2"
   "nft nftables"
   "taskset util-linux"
+  "setcap libcap2-bin"
   "python3 python3-minimal"
   "node nodejs"
   "npm npm"

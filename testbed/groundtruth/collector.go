@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -51,6 +52,10 @@ type CollectorOptions struct {
 	Contained bool
 	// Dir keeps the configuration and the log.
 	Dir string
+	// Command is what the collector is started by, such as setpriv with its options.
+	Command []string
+	// Binary replaces what Binary finds.
+	Binary string
 }
 
 var configTemplate = template.Must(template.New("config").Parse(`receivers:
@@ -154,9 +159,12 @@ func indent(yaml, by string) string {
 
 // StartCollector starts a collector; it does not wait.
 func StartCollector(o CollectorOptions) (*Collector, error) {
-	binary, err := Binary()
-	if err != nil {
-		return nil, err
+	binary := o.Binary
+	if binary == "" {
+		var err error
+		if binary, err = Binary(); err != nil {
+			return nil, err
+		}
 	}
 	port, err := FreePort()
 	if err != nil {
@@ -182,7 +190,7 @@ func StartCollector(o CollectorOptions) (*Collector, error) {
 		return nil, err
 	}
 	path := filepath.Join(o.Dir, "config.yaml")
-	if err := os.WriteFile(path, config.Bytes(), 0o600); err != nil {
+	if err := os.WriteFile(path, config.Bytes(), 0o644); err != nil { // also for other users
 		return nil, err
 	}
 	logFile, err := os.Create(filepath.Join(o.Dir, "collector.log"))
@@ -190,7 +198,8 @@ func StartCollector(o CollectorOptions) (*Collector, error) {
 		return nil, err
 	}
 	c := &Collector{telemetry: port, done: make(chan struct{}), log: &logBuffer{}, logFile: logFile}
-	c.cmd = exec.Command(binary, "--config", path)
+	argv := append(slices.Clone(o.Command), binary, "--config", path)
+	c.cmd = exec.Command(argv[0], argv[1:]...)
 	c.cmd.Stdout = io.MultiWriter(logFile, c.log)
 	c.cmd.Stderr = c.cmd.Stdout
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -216,6 +225,9 @@ func StartCollector(o CollectorOptions) (*Collector, error) {
 
 // PID of the collector.
 func (c *Collector) PID() int { return c.cmd.Process.Pid }
+
+// Done is closed when it has ended.
+func (c *Collector) Done() <-chan struct{} { return c.done }
 
 // Log is what it wrote so far.
 func (c *Collector) Log() string { return c.log.String() }

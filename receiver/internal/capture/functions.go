@@ -58,7 +58,12 @@ func (p *Probes) Watch(f Function, path string, offset uint64) error {
 	if err != nil {
 		return fmt.Errorf("watch %s: %w", f, err)
 	}
-	l, err := file.Uprobe("", p.coll.Programs[string(f)], &link.UprobeOptions{Address: offset})
+	var l link.Link
+	if p.multi {
+		l, err = file.UprobeMulti(nil, p.coll.Programs[string(f)], &link.UprobeMultiOptions{Addresses: []uint64{offset}})
+	} else {
+		l, err = file.Uprobe("", p.coll.Programs[string(f)], &link.UprobeOptions{Address: offset})
+	}
 	if err != nil {
 		return fmt.Errorf("watch %s in %s: %w", f, path, err)
 	}

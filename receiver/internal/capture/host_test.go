@@ -15,48 +15,9 @@ import (
 	"github.com/cilium/ebpf/btf"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
-)
 
-func TestCheckHost(t *testing.T) {
-	all := ^uint64(0)
-	only := func(caps ...int) (set uint64) {
-		for _, c := range caps {
-			set |= 1 << c
-		}
-		return set
-	}
-	present := filepath.Join(t.TempDir(), "vmlinux")
-	require.NoError(t, os.WriteFile(present, nil, 0o600))
-	for name, c := range map[string]struct {
-		release, btf string
-		caps         uint64
-		want         string
-	}{
-		"fine":              {"6.1.0-18-amd64", present, all, ""},
-		"oldest":            {"5.14.0-427.el9.x86_64", present, all, ""},
-		"too old":           {"5.10.0-32-cloud-amd64", present, all, "kernel 5.10.0-32-cloud-amd64 is too old: the ebpf receiver needs Linux 5.14 or newer"},
-		"ancient":           {"4.19.0", present, all, "kernel 4.19.0 is too old: the ebpf receiver needs Linux 5.14 or newer"},
-		"no BTF":            {"6.1.0", "/none", all, "kernel 6.1.0 has no BTF type information at /none: use a kernel built with CONFIG_DEBUG_INFO_BTF=y"},
-		"nobody":            {"6.1.0", present, 0, "missing CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE: run as root, or grant"},
-		"minimal":           {"6.1.0", present, only(unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_SYS_PTRACE), ""},
-		"admin":             {"6.1.0", present, only(unix.CAP_SYS_ADMIN, unix.CAP_SYS_PTRACE), ""},
-		"one missing":       {"6.1.0", present, only(unix.CAP_BPF, unix.CAP_SYS_PTRACE), "missing CAP_PERFMON: run"},
-		"no ptrace":         {"6.1.0", present, only(unix.CAP_BPF, unix.CAP_PERFMON), "missing CAP_SYS_PTRACE: run"},
-		"unreadable number": {"rolling", present, all, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			err := checkHost(c.release, c.btf, c.caps)
-			if c.want == "" {
-				require.NoError(t, err)
-				return
-			}
-			require.ErrorContains(t, err, c.want)
-			require.NotContains(t, err.Error(), "\n", "one sentence")
-			var u *Unsupported
-			require.ErrorAs(t, err, &u)
-		})
-	}
-}
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/preflight"
+)
 
 // Without any right, starting ends in one sentence that says what to grant.
 func TestLoadUnprivileged(t *testing.T) {
@@ -91,7 +52,7 @@ func copyFile(t *testing.T, from, to string) {
 }
 
 func TestExplainLoad(t *testing.T) {
-	var u *Unsupported
+	var u *preflight.Unsupported
 	require.ErrorAs(t, explainLoad(unix.EPERM), &u)
 	require.Contains(t, u.Error(), "lockdown")
 	require.ErrorAs(t, explainLoad(unix.ENOMEM), &u)

@@ -11,16 +11,19 @@ import (
 	"sync"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
-	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery/procfs"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/preflight"
 )
 
 // Options say what to load. The zero value is not usable; the engine fills it
 // from the configuration.
 type Options struct {
+	// Host is where we run; it is looked at if nil.
+	Host *preflight.Host
 	// Hooks is the backend wanted; BackendAuto takes the best there is.
 	Hooks Backend
 	// RingBytes is the memory for all rings together; RingCount how many
@@ -65,7 +68,12 @@ type Probes struct {
 	asked map[string]bool // programs of `wanted` that were attached, or must not be
 	// functions are the places in programs' files that are watched.
 	functions map[place]bool
-	detached  bool
+	// multi: functions are watched through links (Linux 6.6), which takes no more than the
+	// right to load their programs. Through perf events it takes CAP_SYS_ADMIN, on kernels
+	// that have ba677dbe77af ("perf: Revert to requiring CAP_SYS_ADMIN for uprobes": 6.16 and
+	// stable ones of that summer).
+	multi    bool
+	detached bool
 
 	propagation *propagation // nil without injection
 }
@@ -78,28 +86,30 @@ var wanted = map[string]string{
 }
 
 // Load checks the kernel, loads the programs and maps the rings. Nothing is
-// attached yet. Errors are of type *Unsupported where the host lacks something.
+// attached yet. Errors are of type *preflight.Unsupported where the host lacks something.
 func Load(o Options) (*Probes, error) {
-	if err := CheckHost(); err != nil {
+	defer kernelTypes.forget()
+	if o.Host == nil {
+		o.Host = preflight.Inspect()
+	}
+	if err := o.Host.Check(); err != nil {
 		return nil, err
 	}
-	defer kernelTypes.forget()
 	backend, err := o.Hooks.choose()
 	if err != nil {
 		return nil, err
 	}
-	// Before v5.11 BPF memory counts against RLIMIT_MEMLOCK; without the
-	// right to raise it, loading itself will say what is missing.
-	_ = rlimit.RemoveMemlock()
-
 	spec, err := loadCapture()
 	if err != nil {
 		return nil, fmt.Errorf("parse embedded BPF object: %w", err)
 	}
 	p := &Probes{Backend: backend, epoch: 1, asked: map[string]bool{}, functions: map[place]bool{}}
-	for name := range spec.Programs {
+	p.multi = features.HaveBPFLinkUprobeMulti() == nil
+	for name, prog := range spec.Programs {
 		if !p.wants(name) {
 			delete(spec.Programs, name)
+		} else if p.multi && prog.Type == ebpf.Kprobe {
+			prog.AttachType = ebpf.AttachTraceUprobeMulti
 		}
 	}
 	if backend == BackendSock {

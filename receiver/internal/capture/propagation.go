@@ -5,7 +5,6 @@
 package capture
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +12,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +21,7 @@ import (
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/preflight"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/sampling"
 )
 
@@ -49,11 +48,8 @@ func (o *Propagation) size(spec *ebpf.CollectionSpec, constants map[string]any, 
 		}
 		return nil
 	}
-	if effectiveCapabilities()&(1<<unix.CAP_NET_ADMIN|1<<unix.CAP_SYS_ADMIN) == 0 {
-		return &Unsupported{Message: "context_propagation.inject: missing CAP_NET_ADMIN, which programs that write into requests need: grant it (systemd: AmbientCapabilities, Kubernetes: securityContext.capabilities.add)"}
-	}
-	if features.HaveProgramHelper(ebpf.SkMsg, asm.FnLoop) != nil {
-		return &Unsupported{Message: "context_propagation.inject needs Linux 5.17 or newer (bpf_loop): remove it from the configuration"}
+	if err := all.Host.CheckInjection(preflight.Probe()); err != nil {
+		return err
 	}
 	inject := uint32(0)
 	if o.TCPOption {
@@ -89,10 +85,6 @@ type propagation struct {
 
 // loadPropagationOnto loads the programs, which share the state of the capture's.
 func loadPropagationOnto(capture *ebpf.Collection, constants map[string]any, o Options) (*propagation, error) {
-	cgroup, err := cgroupRoot("/proc/self/mountinfo")
-	if err != nil {
-		return nil, err
-	}
 	spec, err := loadPropagation()
 	if err != nil {
 		return nil, fmt.Errorf("parse embedded BPF object: %w", err)
@@ -129,7 +121,7 @@ func loadPropagationOnto(capture *ebpf.Collection, constants map[string]any, o O
 			shared[name] = other
 		}
 	}
-	p := &propagation{cgroup: cgroup, stop: make(chan struct{})}
+	p := &propagation{cgroup: o.Host.CgroupRoot, stop: make(chan struct{})}
 	mine := map[string]any{}
 	for name, value := range constants {
 		if spec.Variables[name] != nil {
@@ -165,46 +157,10 @@ func explainPropagation(err error) error {
 	case errors.As(err, &ve):
 		return fmt.Errorf("context_propagation.inject: kernel verifier rejected a program: %+v", ve)
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return &Unsupported{Message: "context_propagation.inject: the kernel refused the programs that write into requests: grant CAP_NET_ADMIN", Err: err}
+		return &preflight.Unsupported{Message: "context_propagation.inject: the kernel refused the programs that write into requests: grant CAP_NET_ADMIN", Err: err}
 	default:
 		return fmt.Errorf("context_propagation.inject: %w", err)
 	}
-}
-
-// cgroupRoot finds where the root of the cgroup2 hierarchy is mounted; programs
-// attached there see the sockets of all processes.
-func cgroupRoot(mountinfo string) (string, error) {
-	f, err := os.Open(mountinfo)
-	if err != nil {
-		return "", fmt.Errorf("find the cgroup2 hierarchy: %w", err)
-	}
-	defer f.Close()
-	below := ""
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		// proc_pid_mountinfo(5): ID parent device root mountpoint options
-		// [optional fields] - type source super-options
-		before, after, ok := strings.Cut(lines.Text(), " - ")
-		fields := strings.Fields(before)
-		if !ok || len(fields) < 5 || !strings.HasPrefix(after, "cgroup2 ") {
-			continue
-		}
-		path := unescapeMount(fields[4])
-		// Every cgroup has a type but the root.
-		if _, err := os.Stat(filepath.Join(path, "cgroup.type")); err == nil {
-			below = path
-			continue
-		}
-		return path, nil
-	}
-	if below != "" {
-		return "", &Unsupported{Message: fmt.Sprintf("context_propagation.inject: %s is not the root of the cgroup2 hierarchy but a part of it: make the host's /sys/fs/cgroup visible here (Kubernetes: a hostPath volume)", below)}
-	}
-	return "", &Unsupported{Message: "context_propagation.inject: no cgroup2 hierarchy is mounted, to which programs that see all sockets are attached: mount one (mount -t cgroup2 none /sys/fs/cgroup/unified)"}
-}
-
-// unescapeMount decodes the octal escapes for blanks in mountinfo.
-func unescapeMount(s string) string {
-	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
 }
 
 func (p *propagation) attach() error {
@@ -224,7 +180,7 @@ func (p *propagation) attach() error {
 	}
 	l, err := link.AttachCgroup(link.CgroupOptions{Path: p.cgroup, Attach: ebpf.AttachCGroupSockOps, Program: p.coll.Programs["socket_event"]})
 	if err != nil {
-		return &Unsupported{Message: fmt.Sprintf("context_propagation.inject: cannot attach to the cgroup %s: grant CAP_NET_ADMIN", p.cgroup), Err: err}
+		return &preflight.Unsupported{Message: fmt.Sprintf("context_propagation.inject: cannot attach to the cgroup %s: grant CAP_NET_ADMIN", p.cgroup), Err: err}
 	}
 	p.links = append(p.links, l)
 	p.listeners()

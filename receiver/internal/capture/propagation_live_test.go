@@ -26,6 +26,7 @@ import (
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/causality"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/preflight"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/sampling"
 )
 
@@ -39,7 +40,7 @@ const (
 func needCgroup(t testing.TB) {
 	t.Helper()
 	needLoop(t)
-	if _, err := cgroupRoot("/proc/self/mountinfo"); err == nil {
+	if _, err := preflight.CgroupRoot("/proc/self/mountinfo"); err == nil {
 		return
 	}
 	dir := t.TempDir()

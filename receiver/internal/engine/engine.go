@@ -24,8 +24,8 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/causality"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/cluster"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/config"
-	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery/procfs"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/metadata"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/preflight"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/red"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/sampling"
@@ -76,6 +76,9 @@ type Engine struct {
 	instrumented *instrumented
 	// forgetRoutes drops what was learned of an instance.
 	forgetRoutes func(instance string)
+	// host is where we run, report what comes of it.
+	host   *preflight.Host
+	report *preflight.Report
 
 	stop    chan struct{} // closed: the upkeep goroutine ends
 	running sync.WaitGroup
@@ -90,6 +93,9 @@ func New(s Settings) *Engine { return &Engine{settings: s, stop: make(chan struc
 func (e *Engine) Start(context.Context) error {
 	err := e.start()
 	if err != nil {
+		if e.host != nil && e.report == nil {
+			e.judge(preflight.Kernel{}, "")
+		}
 		e.release()
 	}
 	return err
@@ -101,12 +107,76 @@ func (e *Engine) start() error {
 		return err
 	}
 	e.selection.connect(e.cluster)
+	if err := e.load(); err != nil {
+		return err
+	}
+	// Watching what we send would make us send more.
+	if err := e.probes.SetProcess(uint32(os.Getpid()), capture.VerdictIgnored); err != nil {
+		return err
+	}
+	e.selection.executions, e.selection.judge = e.probes.Executed, e.probes.Judge
+	e.selection.invalidate = e.processes.Invalidate
+	e.selection.scan()
+
+	e.examiner = newExaminer(e.probes.SetRuntime, e.probes.Watch, func(pid uint32) bool { return e.selection.decision(pid).Selected })
+	e.selection.taken, e.selection.dropped = e.examiner.taken, e.probes.ForgetRuntime
+	e.examiner.start()
+
+	var err error
+	limit := max(c.Limits.MaxConnections/len(e.probes.Rings), 1)
+	for _, ring := range e.probes.Rings {
+		e.shards = append(e.shards, newShard(e, ring, e.probes.Policies, limit))
+	}
+	e.shards[0].first = true
+	e.selection.hurry = e.probes.Rings[0].Wake
+	if err := e.probes.Attach(); err != nil {
+		return err
+	}
+	e.judge(capture.Survey(), e.probes.Backend) // takes a moment, which nothing waits for now
+	if e.telemetry, err = metadata.NewTelemetryBuilder(e.settings.Telemetry); err != nil {
+		return fmt.Errorf("create internal telemetry: %w", err)
+	}
+	if err := e.observe(); err != nil {
+		return fmt.Errorf("register internal telemetry: %w", err)
+	}
+	for _, s := range e.shards {
+		e.readers.Go(s.run)
+	}
+	e.running.Go(e.upkeep)
+	e.running.Go(func() { e.selection.run(e.stop) })
+	if e.settings.Metrics != nil {
+		e.running.Go(e.collect)
+	}
+	e.settings.Logger.Info("eBPF capture started",
+		zap.String("hooks", string(e.probes.Backend)),
+		zap.Int("rings", len(e.probes.Rings)),
+		zap.Uint64("ring_bytes", e.probes.Rings[0].Size()),
+		zap.Bool("all_processes", e.selection.matcher.Default()),
+	)
+	e.advise()
+	e.status(nil)
+	return nil
+}
+
+// advise says once what is fine to try, but much for a cluster.
+func (e *Engine) advise() {
+	c := e.settings.Config
+	if e.settings.Traces == nil || c.Sampler != config.Default().Sampler || !e.selection.matcher.Default() {
+		return
+	}
+	e.settings.Logger.Info("every trace of every process is kept: in production begin with sampler: {name: parentbased_traceidratio, arg: 0.1}, which leaves metrics exact, and with discovery rules for what you want to see; or set the sampler to always_on")
+}
+
+// load looks at the host and loads the probes.
+func (e *Engine) load() (err error) {
+	c := e.settings.Config
+	e.host = preflight.Inspect()
 	rings := 1
 	for rings*2 <= min(runtime.NumCPU(), 8) {
 		rings *= 2
 	}
-	var err error
 	e.probes, err = capture.Load(capture.Options{
+		Host:            e.host,
 		Hooks:           capture.Backend(c.Hooks),
 		RingBytes:       c.Limits.RingBufferSize,
 		RingCount:       rings,
@@ -125,54 +195,18 @@ func (e *Engine) start() error {
 			Sampler:    e.sampler.Rule(),
 		},
 	})
-	if err != nil {
-		return err
-	}
-	// Watching what we send would make us send more.
-	if err := e.probes.SetProcess(uint32(os.Getpid()), capture.VerdictIgnored); err != nil {
-		return err
-	}
-	e.selection.executions, e.selection.judge = e.probes.Executed, e.probes.Judge
-	e.selection.invalidate = e.processes.Invalidate
-	e.selection.scan()
+	return err
+}
 
-	e.examiner = newExaminer(e.probes.SetRuntime, e.probes.Watch, func(pid uint32) bool { return e.selection.decision(pid).Selected })
-	e.selection.taken, e.selection.dropped = e.examiner.taken, e.probes.ForgetRuntime
-	e.examiner.start()
-
-	limit := max(c.Limits.MaxConnections/len(e.probes.Rings), 1)
-	for _, ring := range e.probes.Rings {
-		e.shards = append(e.shards, newShard(e, ring, e.probes.Policies, limit))
-	}
-	e.shards[0].first = true
-	e.selection.hurry = e.probes.Rings[0].Wake
-	if e.telemetry, err = metadata.NewTelemetryBuilder(e.settings.Telemetry); err != nil {
-		return fmt.Errorf("create internal telemetry: %w", err)
-	}
-	if err := e.observe(); err != nil {
-		return fmt.Errorf("register internal telemetry: %w", err)
-	}
-	if err := e.probes.Attach(); err != nil {
-		return err
-	}
-	for _, s := range e.shards {
-		e.readers.Go(s.run)
-	}
-	e.running.Go(e.upkeep)
-	e.running.Go(func() { e.selection.run(e.stop) })
-	if e.settings.Metrics != nil {
-		e.running.Go(e.collect)
-	}
-	if !procfs.HostPIDs() {
-		e.settings.Logger.Info("only processes of the Collector's own pid namespace are observed: for those of the whole host share the host's (Kubernetes: hostPID: true)")
-	}
-	e.settings.Logger.Info("eBPF capture started",
-		zap.String("hooks", string(e.probes.Backend)),
-		zap.Int("rings", len(e.probes.Rings)),
-		zap.Uint64("ring_bytes", e.probes.Rings[0].Size()),
-		zap.Bool("all_processes", e.selection.matcher.Default()),
-	)
-	return nil
+// judge says what the host and its kernel allow. hooks are in use, none if it came to nothing.
+func (e *Engine) judge(kernel preflight.Kernel, hooks capture.Backend) {
+	c := e.settings.Config
+	e.report = preflight.NewReport(e.host, kernel, preflight.Wants{
+		Hooks:      string(c.Hooks),
+		TCPOption:  slices.Contains(c.ContextPropagation.Inject, config.InjectTCPOption),
+		HTTPHeader: slices.Contains(c.ContextPropagation.Inject, config.InjectHTTPHeader),
+	}, string(hooks))
+	e.report.Log(e.settings.Logger)
 }
 
 // build makes everything that needs no privileges.
@@ -291,19 +325,27 @@ func (e *Engine) upkeep() {
 		before = now
 		switch {
 		case lost > 0 && !degraded:
-			e.status(componentstatus.NewRecoverableErrorEvent(fmt.Errorf(
-				"%d socket operations were lost in the last %v: raise limits.ring_buffer_size or select fewer processes (receiver_ebpf_lost has the causes)", lost, upkeepInterval)))
+			e.status(fmt.Errorf(
+				"%d socket operations were lost in the last %v: raise limits.ring_buffer_size or select fewer processes (receiver_ebpf_lost has the causes)", lost, upkeepInterval))
 		case lost == 0 && degraded:
-			e.status(componentstatus.NewEvent(componentstatus.StatusOK))
+			e.status(nil)
 		}
 		degraded = lost > 0
 	}
 }
 
-func (e *Engine) status(event *componentstatus.Event) {
-	if e.settings.Status != nil {
-		e.settings.Status(event)
+// status reports what is wrong now, nil if nothing is, besides what the host lacks.
+func (e *Engine) status(wrong error) {
+	if e.settings.Status == nil {
+		return
 	}
+	options := []componentstatus.EventBuilderOption{componentstatus.WithAttributes(e.report.Attributes())}
+	status := componentstatus.StatusOK
+	if err := errors.Join(e.report.Degraded(), wrong); err != nil {
+		status = componentstatus.StatusRecoverableError
+		options = append(options, componentstatus.WithError(err))
+	}
+	e.settings.Status(componentstatus.NewEvent(status, options...))
 }
 
 // Shutdown detaches the probes, hands on what is still in the rings and frees

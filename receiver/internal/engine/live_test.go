@@ -59,8 +59,8 @@ func backends(t *testing.T, run func(t *testing.T, hooks config.Hooks)) {
 	}
 }
 
-// observer runs an Engine and keeps what it reports.
-type observer struct {
+// observation runs an Engine and keeps what it reports.
+type observation struct {
 	t      *testing.T
 	engine *Engine
 	mu     sync.Mutex
@@ -76,13 +76,13 @@ type server struct {
 	client        bool
 }
 
-func observe(t *testing.T, hooks config.Hooks, view cluster.View, change func(*config.Config)) *observer {
+func observe(t *testing.T, hooks config.Hooks, view cluster.View, change func(*config.Config)) *observation {
 	c := config.Default()
 	c.Hooks = hooks
 	c.CollectionInterval = 200 * time.Millisecond
 	change(c)
 	require.NoError(t, c.Validate())
-	o := &observer{t: t, seen: map[string][]server{}, counted: map[string]uint64{}}
+	o := &observation{t: t, seen: map[string][]server{}, counted: map[string]uint64{}}
 	o.engine = New(Settings{
 		Config: c, Logger: zap.NewNop(), Telemetry: componenttest.NewNopTelemetrySettings(),
 		Traces: o.traces, Metrics: o.metrics,
@@ -93,9 +93,9 @@ func observe(t *testing.T, hooks config.Hooks, view cluster.View, change func(*c
 	return o
 }
 
-func (o *observer) stop() { assert.NoError(o.t, o.engine.Shutdown(context.Background())) }
+func (o *observation) stop() { assert.NoError(o.t, o.engine.Shutdown(context.Background())) }
 
-func (o *observer) traces(td ptrace.Traces) {
+func (o *observation) traces(td ptrace.Traces) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, rs := range td.ResourceSpans().All() {
@@ -120,7 +120,7 @@ func (o *observer) traces(td ptrace.Traces) {
 	}
 }
 
-func (o *observer) metrics(md pmetric.Metrics) {
+func (o *observation) metrics(md pmetric.Metrics) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, rm := range md.ResourceMetrics().All() {
@@ -142,7 +142,7 @@ func (o *observer) metrics(md pmetric.Metrics) {
 
 // count is the number of servers' spans whose path begins so. Every one has to be of a
 // request that was made once.
-func (o *observer) count(prefix string) (n int) {
+func (o *observation) count(prefix string) (n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for path, servers := range o.seen {
@@ -155,7 +155,7 @@ func (o *observer) count(prefix string) (n int) {
 }
 
 // exactly waits until so many spans are there, and then that no more come.
-func (o *observer) exactly(want int, prefix string) {
+func (o *observation) exactly(want int, prefix string) {
 	o.t.Helper()
 	assert.Eventually(o.t, func() bool { return o.count(prefix) >= want }, 5*time.Second, 20*time.Millisecond)
 	time.Sleep(300 * time.Millisecond) // more than readers and batches wait
@@ -163,7 +163,7 @@ func (o *observer) exactly(want int, prefix string) {
 }
 
 // counts waits until metrics have counted so many requests of a service.
-func (o *observer) counts(want uint64, service string) {
+func (o *observation) counts(want uint64, service string) {
 	o.t.Helper()
 	counted := func() uint64 {
 		o.mu.Lock()

@@ -54,6 +54,16 @@ func (e *Engine) observe() error {
 			o.Observe(1, hooks)
 			return nil
 		}),
+		t.RegisterReceiverEbpfFeaturesCallback(func(_ context.Context, o metric.Int64Observer) error {
+			for _, f := range e.report.Features {
+				available := int64(0)
+				if f.Available {
+					available = 1
+				}
+				o.Observe(available, metric.WithAttributes(attribute.String("feature", f.Name)))
+			}
+			return nil
+		}),
 		t.RegisterReceiverEbpfExchangesCallback(func(_ context.Context, o metric.Int64Observer) error {
 			for i, p := range e.protocols {
 				for _, role := range []exchange.Role{exchange.RoleServer, exchange.RoleClient} {

@@ -33,6 +33,7 @@ type TelemetryBuilder struct {
 	ReceiverEbpfContextsOmitted metric.Int64ObservableCounter
 	ReceiverEbpfCopied          metric.Int64ObservableCounter
 	ReceiverEbpfExchanges       metric.Int64ObservableCounter
+	ReceiverEbpfFeatures        metric.Int64ObservableGauge
 	ReceiverEbpfHooks           metric.Int64ObservableGauge
 	ReceiverEbpfLost            metric.Int64ObservableCounter
 	ReceiverEbpfParserInvalid   metric.Int64ObservableCounter
@@ -120,6 +121,21 @@ func (builder *TelemetryBuilder) RegisterReceiverEbpfExchangesCallback(cb metric
 		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfExchanges, obs: o})
 		return nil
 	}, builder.ReceiverEbpfExchanges)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverEbpfFeaturesCallback sets callback for observable ReceiverEbpfFeatures metric.
+func (builder *TelemetryBuilder) RegisterReceiverEbpfFeaturesCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfFeatures, obs: o})
+		return nil
+	}, builder.ReceiverEbpfFeatures)
 	if err != nil {
 		return err
 	}
@@ -305,6 +321,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_ebpf_exchanges",
 		metric.WithDescription("Requests with their responses that were reported, before sampling. [Development]"),
 		metric.WithUnit("{exchange}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfFeatures, err = builder.meter.Int64ObservableGauge(
+		"otelcol_receiver_ebpf_features",
+		metric.WithDescription("1 for what this host allows, 0 for what it does not, whether it is configured or not. [Development]"),
+		metric.WithUnit("1"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfHooks, err = builder.meter.Int64ObservableGauge(

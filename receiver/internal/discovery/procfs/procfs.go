@@ -163,10 +163,6 @@ func (fs FS) Namespace(pid uint32, name string) string {
 	return readlink(fs.Path(pid, "ns/"+name))
 }
 
-// HostPIDs reports whether this process is in the initial pid namespace, whose ids the
-// kernel's own hooks speak of. Its inode is PROC_PID_INIT_INO of include/linux/proc_ns.h.
-func HostPIDs() bool { return readlink("/proc/self/ns/pid") == "pid:[4026531836]" }
-
 // Cgroup is the text of /proc/PID/cgroup.
 func (fs FS) Cgroup(pid uint32) string { return read(fs.Path(pid, "cgroup"), maxFile) }
 
