@@ -143,6 +143,12 @@ func (t *Tracker) Stats() Stats { return t.stats }
 // Len is the number of connections tracked.
 func (t *Tracker) Len() int { return len(t.conns) }
 
+// Datagrams reports whether a connection that is tracked is a UDP socket.
+func (t *Tracker) Datagrams(id uint64) bool {
+	c := t.conns[id]
+	return c != nil && c.Transport == exchange.TransportUDP
+}
+
 // Open starts to track a connection.
 func (t *Tracker) Open(o *Opening) {
 	if c, ok := t.conns[o.Connection.ID]; ok {

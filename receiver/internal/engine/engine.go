@@ -22,8 +22,10 @@ import (
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/capture"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/causality"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/cluster"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/config"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/metadata"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/names"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/red"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/sampling"
@@ -49,6 +51,8 @@ type Settings struct {
 	Metrics   func(pmetric.Metrics)
 	Status    func(*componentstatus.Event)
 	Version   string
+	// Cluster is nil outside one.
+	Cluster cluster.View
 }
 
 // Engine loads probes and turns what they see into pdata.
@@ -67,6 +71,7 @@ type Engine struct {
 	ids       causality.IDs
 	contexts  *causality.Table
 	wires     wires
+	peers     peers
 	examiner  *examiner
 
 	stop    chan struct{} // closed: the upkeep goroutine ends
@@ -167,7 +172,14 @@ func (e *Engine) build() error {
 	if e.selection, err = newSelection(c.Discovery, e.settings.Logger); err != nil {
 		return err
 	}
-	if e.protocols, err = protocols(c); err != nil {
+	e.peers.local = c.Peers.Local
+	if c.Peers.Kubernetes {
+		e.peers.cluster = e.settings.Cluster
+	}
+	if c.Peers.DNS && c.Protocols.DNS.Enabled {
+		e.peers.names = names.New(0)
+	}
+	if e.protocols, err = protocols(c, &e.peers); err != nil {
 		return err
 	}
 	if e.sampler, err = c.Sampler.Compile(); err != nil {
@@ -190,6 +202,7 @@ func (e *Engine) build() error {
 		Exponential: c.Metrics.Histogram == config.HistogramExponential,
 		MaxSeries:   c.Limits.MaxSeriesPerMetric,
 		NoExemplars: !c.Metrics.Exemplars,
+		Peers:       c.Metrics.Peer,
 		Idle:        instanceIdle,
 		Version:     e.settings.Version,
 	})
@@ -251,6 +264,7 @@ func (e *Engine) upkeep() {
 		e.clock.Measure()
 		e.processes.Sweep()
 		e.selection.rescan()
+		e.peers.sweep(time.Now())
 		now, err := e.probes.Counters()
 		if err != nil {
 			e.settings.Logger.Warn("cannot read the probes' counters", zap.Error(err))

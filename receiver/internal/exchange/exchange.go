@@ -92,7 +92,7 @@ type Wire struct {
 	// Since is when the first one was, CLOCK_MONOTONIC, ns.
 	Since uint64
 
-	instances [2]atomic.Pointer[workload.Instance] // server's, client's
+	users [2]atomic.Uint32 // the server's process, the client's
 }
 
 // otherEndWithin is how long the other end of a new connection is waited for, ns.

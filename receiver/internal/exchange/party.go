@@ -3,9 +3,8 @@
 package exchange
 
 import (
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/xpdata"
-
-	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/workload"
 )
 
 // Names of what is known of who is at the other end of a connection. Those of the service
@@ -41,8 +40,8 @@ type PartyAttribute struct{ Key, Value string }
 type Known struct {
 	// Named: ServerName is what it stays. Met: Party is.
 	Named, Met bool
-	// Attempts at either that were too early.
-	Attempts uint8
+	// Namings and Meets are attempts at the two.
+	Namings, Meets uint8
 	// Again is when there may be more to know of Party, CLOCK_MONOTONIC, ns.
 	Again uint64
 }
@@ -72,20 +71,41 @@ func (x *Exchange) putParty(b *xpdata.MapBuilder) {
 	}
 }
 
-// Introduce says whose process one end of a connection is, for the other.
-func (w *Wire) Introduce(role Role, i *workload.Instance) {
-	if w == nil || role == RoleUnknown {
+// AppendParty is Detail.AppendMetricKey for what PutPartyOnMetric adds. It goes behind the
+// Detail's own key: the lengths at its end keep the two apart.
+func (x *Exchange) AppendParty(b []byte) []byte {
+	var service, namespace string
+	if x.Connection != nil && x.Connection.Party != nil {
+		service, namespace = x.Connection.Party.Service, x.Connection.Party.Namespace
+	}
+	b = append(append(b, service...), namespace...)
+	return append(b, byte(len(service)>>8), byte(len(service)), byte(len(namespace)>>8), byte(len(namespace)))
+}
+
+// PutPartyOnMetric adds the service at the other end to the attributes of a metric point.
+func (x *Exchange) PutPartyOnMetric(m pcommon.Map) {
+	if x.Connection == nil || x.Connection.Party == nil {
 		return
 	}
-	if at := &w.instances[role-RoleServer]; at.Load() != i {
-		at.Store(i)
+	if p := x.Connection.Party; p.Service != "" {
+		m.PutStr(AttrServicePeerName, p.Service)
+		if p.Namespace != "" {
+			m.PutStr(AttrServicePeerNamespace, p.Namespace)
+		}
 	}
 }
 
-// At is whose process an end of a connection is, as far as it was introduced; nil if not.
-func (w *Wire) At(role Role) *workload.Instance {
-	if w == nil || role == RoleUnknown {
-		return nil
+// Use says which process uses one end of a connection, for the other.
+func (w *Wire) Use(role Role, pid uint32) {
+	if w != nil && role != RoleUnknown {
+		w.users[role-RoleServer].Store(pid)
 	}
-	return w.instances[role-RoleServer].Load()
+}
+
+// User is the process that uses an end of a connection; 0 if not known.
+func (w *Wire) User(role Role) uint32 {
+	if w == nil || role == RoleUnknown {
+		return 0
+	}
+	return w.users[role-RoleServer].Load()
 }
