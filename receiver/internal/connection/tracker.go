@@ -143,10 +143,12 @@ func (t *Tracker) Stats() Stats { return t.stats }
 // Len is the number of connections tracked.
 func (t *Tracker) Len() int { return len(t.conns) }
 
-// Datagrams reports whether a connection that is tracked is a UDP socket.
-func (t *Tracker) Datagrams(id uint64) bool {
-	c := t.conns[id]
-	return c != nil && c.Transport == exchange.TransportUDP
+// Connection is one that is tracked; nil if it is not.
+func (t *Tracker) Connection(id uint64) *exchange.Connection {
+	if c := t.conns[id]; c != nil {
+		return &c.Connection
+	}
+	return nil
 }
 
 // Open starts to track a connection.

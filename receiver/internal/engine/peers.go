@@ -23,8 +23,10 @@ const (
 	// A connection's name is looked for again with its next exchanges, so often at most,
 	// if other readers have not read in time what the process has looked up before.
 	maxNamings = 3
-	// How long a reader waits for the others' answers of name servers, all in all.
-	answersWithin = 20 * time.Millisecond
+	// How long a reader waits for another one, which may be held up by a process that it has
+	// to look at; if that was not enough, it does not wait again for a while.
+	patience      = time.Second
+	answersWithin = 200 * time.Millisecond
 	// How long who is at the other end is looked for again: what is in the cluster becomes
 	// known later than that it talks. ns.
 	meetAgain = 1e9
@@ -72,7 +74,7 @@ func (p *peers) sweep(now time.Time) {
 // answers reads what a reader's ring has for the others.
 type answers struct {
 	reader dns.Reader
-	// sockets are UDP sockets whose opening was scanned, but not read.
+	// sockets may be to name servers; their opening was scanned, but not read.
 	sockets map[uint64]struct{}
 }
 
@@ -93,7 +95,7 @@ func (s *shard) name(x *exchange.Exchange) {
 		return
 	}
 	c.Known.Named = true
-	c.ServerName = table.Find(asker(x), c.Peer.Addr(), c.Opened)
+	c.ServerName = table.Find(asker(x), c.ID, c.Peer.Addr(), c.Opened)
 }
 
 // await waits until every reader has read, or scanned, the answers of name servers that came
@@ -103,7 +105,11 @@ func (s *shard) await(time uint64) bool {
 	if !s.behind(time) {
 		return true
 	}
-	deadline := monotonic() + uint64(answersWithin)
+	now := monotonic()
+	if now < s.impatient {
+		return false
+	}
+	deadline := now + uint64(answersWithin)
 	for round := 0; ; round++ {
 		s.scan()
 		if round < 100 {
@@ -114,7 +120,8 @@ func (s *shard) await(time uint64) bool {
 		if !s.behind(time) {
 			return true
 		}
-		if monotonic() > deadline {
+		if now = monotonic(); now > deadline {
+			s.impatient = now + uint64(patience)
 			return false
 		}
 	}
@@ -150,6 +157,12 @@ func (s *shard) scan() {
 	}
 }
 
+// resolves reports whether a connection may be to a name server.
+func resolves(transport exchange.Transport, port uint16) bool {
+	const domain = 53 // RFC 1035 section 4.2
+	return transport == exchange.TransportUDP || transport == exchange.TransportTCP && port == domain
+}
+
 // peek learns from a record that is going to be read later.
 func (s *shard) peek(b []byte) {
 	switch capture.Kind(b) {
@@ -161,7 +174,8 @@ func (s *shard) peek(b []byte) {
 		if s.engine.peers.local {
 			s.engine.wires.expect(o.Wire, o.Time).Use(exchange.Role(o.Role), o.Tgid)
 		}
-		if exchange.Transport(o.Transport) == exchange.TransportUDP {
+		s.opened(o)
+		if resolves(exchange.Transport(o.Transport), o.PeerPort) {
 			if s.answers.sockets == nil {
 				s.answers.sockets = map[uint64]struct{}{}
 			}
@@ -169,15 +183,28 @@ func (s *shard) peek(b []byte) {
 		}
 	case capture.KindSegment:
 		r, data := capture.AsSegment(b)
-		if r == nil || s.engine.peers.names == nil || r.Dir != 0 || len(data) < 12 || data[2]&0x80 == 0 {
+		if r == nil || s.engine.peers.names == nil || r.Dir != 0 || len(data) < 12 {
 			return
 		}
-		if _, ok := s.answers.sockets[r.Conn]; !ok && !s.tracker.Datagrams(r.Conn) {
-			return
+		if _, ok := s.answers.sockets[r.Conn]; !ok {
+			if c := s.tracker.Connection(r.Conn); c == nil || !resolves(c.Transport, c.Peer.Port()) {
+				return
+			}
+		}
+		if int(data[0])<<8|int(data[1]) == len(data)-2 {
+			data = data[2:] // on TCP the length may come with the message, or by itself
 		}
 		if a, ok := s.answers.reader.Answer(data); ok {
 			s.engine.peers.names.Learn(names.Asker{PID: r.Tgid}, &names.Answer{Name: a.Name, Addresses: a.Addresses, TTL: a.TTL, Time: r.Time})
 		}
+	}
+}
+
+// opened tells of a connection that a client may have opened.
+func (s *shard) opened(o *capture.Open) {
+	table := s.engine.peers.names
+	if table != nil && !o.Midstream() && exchange.Role(o.Role) == exchange.RoleClient && exchange.Transport(o.Transport) == exchange.TransportTCP {
+		table.Open(o.Conn, o.Tgid, o.PeerAddr().Addr(), o.Time)
 	}
 }
 
@@ -206,7 +233,8 @@ func (s *shard) meet(x *exchange.Exchange) {
 		}
 		pid := c.Wire.User(other)
 		if pid == 0 && first && c.Wire.Shared(x.End) {
-			// The other end may be here, and its reader slower.
+			// The other end may be here: further on in this ring, or with a slower reader.
+			s.scan()
 			s.await(x.End)
 			pid = c.Wire.User(other)
 		}
@@ -247,7 +275,7 @@ func (s *shard) party(w who) *exchange.Party {
 func newParty(w who) *exchange.Party {
 	p := &exchange.Party{}
 	switch k := &w.peer; {
-	case w.instance != nil && w.instance.ServiceName != "":
+	case w.instance != nil && w.instance.ServiceName != "" && w.instance.ServiceName != workload.UnknownService:
 		p.Service = w.instance.ServiceName
 		if v, ok := w.instance.Metrics.Attributes().Get("service.namespace"); ok && v.Type() == pcommon.ValueTypeStr {
 			p.Namespace = v.Str()

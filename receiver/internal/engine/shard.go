@@ -50,7 +50,9 @@ type shard struct {
 	scanned atomic.Uint64
 	wanted  atomic.Bool
 	answers answers
-	parties map[who]*exchange.Party
+	// impatient is until when the others are not waited for.
+	impatient uint64
+	parties   map[who]*exchange.Party
 
 	// The workload looked up last; exchanges come in runs.
 	lastPID uint32
@@ -181,6 +183,7 @@ func (s *shard) record(b []byte) {
 			opening.Connection.Opened = o.Time
 		}
 		opening.Connection.Wire.Use(opening.Connection.Role, o.Tgid)
+		s.opened(o)
 		if opening.Connection.Transport == exchange.TransportUnix {
 			opening.Connection.Path = o.UnixPath()
 		} else {

@@ -3,7 +3,9 @@
 package names
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 	"sync"
 )
 
@@ -20,13 +22,21 @@ const (
 	// Two lookups of a name that are closer than this are one program's that opens several
 	// connections, ns.
 	together = 1e9
+	// restlessness is for how long, at least, a lookup is restless, ns.
+	restlessness = 60e9
 	// exited processes are forgotten after so long: their last connections may be read
 	// later than their exit. ns.
 	exitGrace = 10e9
-	// maxNames of one address in one process, and maxAnswers of those that are kept of
-	// each.
+	// Answers and connections are told of in the order they came in, but for so much, ns.
+	disorder = 1e9
+	// maxNames of one address in one process, and maxAnswers of the last seconds that are
+	// kept of each.
 	maxNames   = 8
-	maxAnswers = 4
+	maxAnswers = 256
+	// maxTold is how many answers of a process are known to have been told.
+	maxTold = 1024
+	// maxOpened is how many connections that were opened lately are remembered.
+	maxOpened = 2048
 )
 
 // Answer is what a name server told a process.
@@ -59,6 +69,20 @@ type Table struct {
 	// used is between the records that were used last and longest ago, in a ring of all:
 	// its older and its newer one.
 	used record
+	// opened are connections that were opened lately, by their number.
+	opened  [maxOpened]connection
+	earlier []*connection // scratch space
+}
+
+// connection is one that was opened.
+type connection struct {
+	id      uint64
+	pid     uint32
+	address netip.Addr
+	time    uint64
+	// chosen: what for is settled: name.
+	chosen bool
+	name   string
 }
 
 // scopeKey is a process, or else an instance.
@@ -73,14 +97,25 @@ type scope struct {
 	addresses map[netip.Addr]*record
 	lookups   map[string]*lookup
 	exited    uint64 // 0 while it runs
+	// told are the last answers, in no order.
+	told     []told
+	nextTold int
+}
+
+// told is what tells answers apart.
+type told struct {
+	time uint64
+	name string
 }
 
 // lookup is a name as a scope asks for it.
 type lookup struct {
 	name string
 	last [2]*answer // by family
-	// restless: it was asked for again before anybody had connected.
-	restless bool
+	// unused is how many answers in a row nobody had connected for when the next one came.
+	// Two make it restless: asked for whether anybody connects or not.
+	unused   int
+	restless uint64 // until when
 	entries  int
 }
 
@@ -96,15 +131,18 @@ type entry struct {
 	lookup  *lookup
 	first   uint64 // answer
 	expires uint64
-	answers [maxAnswers]*answer // the latest, newest first
+	answers []*answer // the latest, as they were told
 }
 
 // record is an address, as a scope knows it.
 type record struct {
-	scope        *scope
-	address      netip.Addr
-	entries      []entry
-	overflow     bool // there were more names
+	scope    *scope
+	address  netip.Addr
+	entries  []entry
+	overflow bool // there were more names
+	// unclear counts connections for which several answers waited, since a time.
+	unclear      int
+	unclearSince uint64
 	newer, older *record
 }
 
@@ -144,6 +182,9 @@ func (t *Table) learn(key scopeKey, a *Answer) {
 		s = &scope{key: key, addresses: map[netip.Addr]*record{}, lookups: map[string]*lookup{}}
 		t.scopes[key] = s
 	}
+	if !s.news(told{a.Time, a.Name}) {
+		return
+	}
 	l := s.lookups[a.Name]
 	if l == nil {
 		l = &lookup{name: a.Name}
@@ -153,13 +194,12 @@ func (t *Table) learn(key scopeKey, a *Answer) {
 	if !a.Addresses[0].Is4() {
 		family = 1
 	}
-	if s.knows(l, a) {
-		return
-	}
 	fresh := &answer{time: a.Time, family: family}
 	if before := l.last[family]; before == nil || a.Time > before.time {
 		if before != nil && !before.taken && a.Time-before.time > together {
-			l.restless = true
+			if l.unused++; l.unused >= 2 {
+				l.restless = a.Time + max(restlessness, 4*(a.Time-before.time))
+			}
 		}
 		l.last[family] = fresh
 	}
@@ -170,22 +210,18 @@ func (t *Table) learn(key scopeKey, a *Answer) {
 	l.release(s)
 }
 
-// knows reports whether it was told of an answer before.
-func (s *scope) knows(l *lookup, a *Answer) bool {
-	r := s.addresses[a.Addresses[0]]
-	if r == nil {
+// news reports whether it was not told of an answer before.
+func (s *scope) news(a told) bool {
+	if slices.Contains(s.told, a) {
 		return false
 	}
-	e := r.entry(l)
-	if e == nil {
-		return false
+	if len(s.told) < maxTold {
+		s.told = append(s.told, a)
+		return true
 	}
-	for _, known := range e.answers {
-		if known != nil && known.time == a.Time {
-			return true
-		}
-	}
-	return false
+	s.told[s.nextTold] = a
+	s.nextTold = (s.nextTold + 1) % maxTold
+	return true
 }
 
 func (l *lookup) release(s *scope) {
@@ -220,11 +256,22 @@ func (t *Table) add(s *scope, l *lookup, address netip.Addr, a *Answer, fresh *a
 		l.entries++
 		e = &r.entries[len(r.entries)-1]
 	}
+	e.first = min(e.first, a.Time)
 	e.expires = max(e.expires, a.Time+uint64(a.TTL)*1e9+grace)
-	if e.answers[0] != fresh { // an answer may name an address twice
-		copy(e.answers[1:], e.answers[:maxAnswers-1])
-		e.answers[0] = fresh
+	e.add(fresh)
+}
+
+// add keeps an answer, and drops those that nobody can wait for any more.
+func (e *entry) add(fresh *answer) {
+	if n := len(e.answers); n > 0 && e.answers[n-1] == fresh {
+		return // it names the address twice
 	}
+	e.answers = slices.DeleteFunc(e.answers, func(a *answer) bool { return fresh.time > a.time+prompt+disorder })
+	if len(e.answers) >= maxAnswers {
+		e.answers = slices.Delete(e.answers, 0, 1)
+		e.lookup.restless = max(e.lookup.restless, fresh.time+restlessness)
+	}
+	e.answers = append(e.answers, fresh)
 }
 
 func (r *record) entry(l *lookup) *entry {
@@ -247,12 +294,27 @@ func (t *Table) scope(key scopeKey, time uint64) *scope {
 	return s
 }
 
-// Find is the name by which whoever opened a connection to an address looked that up; ""
-// if that is not certain. opened is when its first bytes moved (CLOCK_MONOTONIC, ns). To
-// be asked once for a connection, in the order they are opened in.
-func (t *Table) Find(who Asker, address netip.Addr, opened uint64) string {
+// Open says that a process has opened a connection, whose first bytes moved at a time
+// (CLOCK_MONOTONIC, ns). It may be told again.
+func (t *Table) Open(id uint64, pid uint32, address netip.Addr, time uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	c := &t.opened[id%maxOpened]
+	if c.id != id {
+		*c = connection{id: id, pid: pid, address: address, time: time}
+	}
+}
+
+// Find is the name by which the process that opened a connection, as Open was told, looked
+// its address up; "" if that is not certain. To be asked once for a connection, when all
+// answers and connections up to the time it was opened at have been told.
+func (t *Table) Find(who Asker, id uint64, address netip.Addr, opened uint64) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	own := &t.opened[id%maxOpened]
+	if own.id == id && own.chosen {
+		return own.name
+	}
 	for _, key := range [...]scopeKey{{pid: who.PID}, {instance: who.Instance}} {
 		if key == (scopeKey{}) {
 			continue
@@ -265,20 +327,43 @@ func (t *Table) Find(who Asker, address netip.Addr, opened uint64) string {
 		if r == nil {
 			continue
 		}
+		if key.pid != 0 && len(r.entries) > 1 {
+			t.settle(r, id, opened)
+		}
 		if name, known := r.choose(opened); known {
 			r.unlink()
 			t.link(r)
+			if own.id == id {
+				own.chosen, own.name = true, name
+			}
 			return name
 		}
 	}
 	return ""
 }
 
+// settle chooses the names of the connections to an address that were opened before one.
+func (t *Table) settle(r *record, id, opened uint64) {
+	t.earlier = t.earlier[:0]
+	for i := range t.opened {
+		c := &t.opened[i]
+		if c.id != id && !c.chosen && c.time <= opened && c.pid == r.scope.key.pid && c.address == r.address {
+			t.earlier = append(t.earlier, c)
+		}
+	}
+	slices.SortFunc(t.earlier, func(a, b *connection) int { return cmp.Compare(a.time, b.time) })
+	for _, c := range t.earlier {
+		if name, known := r.choose(c.time); known {
+			c.chosen, c.name = true, name
+		}
+	}
+}
+
 // choose picks the name of a connection; known is false if no name leads here.
 func (r *record) choose(opened uint64) (name string, known bool) {
 	var only, awaited *entry
-	names, waiting := 0, 0
-	restless := false
+	names, waiting, answers := 0, 0, 0
+	restless := r.overflow
 	for i := range r.entries {
 		e := &r.entries[i]
 		if e.first > opened || e.expires < opened {
@@ -286,9 +371,10 @@ func (r *record) choose(opened uint64) (name string, known bool) {
 		}
 		names++
 		only = e
-		restless = restless || e.lookup.restless
-		if e.pending(opened) {
+		restless = restless || e.lookup.restless > opened
+		if n := e.pending(opened); n > 0 {
 			waiting++
+			answers += n
 			awaited = e
 		}
 	}
@@ -298,37 +384,61 @@ func (r *record) choose(opened uint64) (name string, known bool) {
 	case names == 1 && !r.overflow:
 		only.take(opened)
 		return only.lookup.name, true
-	case waiting == 1 && !restless && !r.overflow:
+	case waiting == 1:
+		r.unclear = 0
 		awaited.take(opened)
-		return awaited.lookup.name, true
+		if !restless {
+			return awaited.lookup.name, true
+		}
+	case waiting > 1:
+		// When there were as many connections as answers, none waits any more.
+		if r.unclear == 0 || opened-r.unclearSince > prompt {
+			r.unclear, r.unclearSince = 0, opened
+		}
+		if r.unclear++; r.unclear >= answers {
+			r.unclear = 0
+			for i := range r.entries {
+				for r.entries[i].pending(opened) > 0 {
+					r.entries[i].take(opened)
+				}
+			}
+		}
 	}
 	return "", true
 }
 
-// pending reports whether an answer waits for its connection at a time.
-func (e *entry) pending(opened uint64) bool {
+// pending is how many answers wait for their connections at a time.
+func (e *entry) pending(opened uint64) (n int) {
 	for _, a := range e.answers {
-		if a != nil && !a.taken && a.time <= opened && opened-a.time <= prompt {
-			return true
+		if a.waits(opened) {
+			n++
 		}
 	}
-	return false
+	return n
+}
+
+// waits reports whether an answer waits for its connection at a time.
+func (a *answer) waits(opened uint64) bool {
+	return !a.taken && a.time <= opened && opened-a.time <= prompt
 }
 
 // take marks the oldest answer that waits as used, and with it the other family's of the
 // same lookup.
 func (e *entry) take(opened uint64) {
-	for i := maxAnswers - 1; i >= 0; i-- {
-		a := e.answers[i]
-		if a == nil || a.taken || a.time > opened {
-			continue
+	var oldest *answer
+	for _, a := range e.answers {
+		if a.waits(opened) && (oldest == nil || a.time < oldest.time) {
+			oldest = a
 		}
-		a.taken = true
-		other := e.lookup.last[1-a.family]
-		if other != nil && other.time <= opened && max(a.time, other.time)-min(a.time, other.time) <= together {
-			other.taken = true
-		}
+	}
+	if oldest == nil {
 		return
+	}
+	oldest.taken = true
+	e.lookup.unused = 0
+	other := e.lookup.last[1-oldest.family]
+	if other != nil && other.time <= opened && max(oldest.time, other.time)-min(oldest.time, other.time) <= together {
+		other.taken = true
 	}
 }
 

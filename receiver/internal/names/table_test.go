@@ -28,9 +28,10 @@ type event struct {
 	name string
 	to   []netip.Addr
 	ttl  uint32
-	// or a connection:
+	// or a connection; late: it is asked about when it is reported by a later event.
 	open netip.Addr
 	want string
+	late int
 	// or an exit.
 	exit bool
 }
@@ -41,6 +42,12 @@ func answered(at float64, name string, to ...netip.Addr) event {
 
 func opened(at float64, to netip.Addr, want string) event {
 	return event{at: at, pid: 1, open: to, want: want}
+}
+
+// until is a connection that is asked about n events later only.
+func (e event) until(n int) event {
+	e.late = n
+	return e
 }
 
 func (e event) by(pid uint32, instance string) event {
@@ -79,6 +86,16 @@ func TestNames(t *testing.T) {
 		"two names at once": {
 			answered(1, "a", one), answered(1.1, "b", one), opened(1.2, one, ""), opened(1.3, one, ""),
 		},
+		"two names at once, and then one after the other": {
+			answered(1, "a", one), answered(1.1, "b", one), opened(1.2, one, ""), opened(1.3, one, ""),
+			answered(2, "a", one), opened(2.1, one, "a"), answered(2.2, "b", one), opened(2.3, one, "b"), opened(2.4, one, ""),
+		},
+		"two names, the later connection is asked about first": {
+			answered(1, "a", one), opened(1.1, one, "a").until(3), answered(2, "b", one), opened(2.1, one, "b"), opened(2.2, one, ""),
+		},
+		"two names, and connections that nobody asks about": {
+			answered(1, "a", one), opened(1.1, one, "a"), answered(2, "b", one), opened(2.1, one, "").until(99), answered(2.2, "a", one), opened(2.3, one, "a"),
+		},
 		"two names, the lookup was long ago": {
 			answered(1, "a", one), opened(1.1, one, "a"), answered(2, "b", one), opened(8, one, ""),
 		},
@@ -89,6 +106,8 @@ func TestNames(t *testing.T) {
 		},
 		"a resolver that asks again and again": {
 			answered(1, "a", one), answered(1, "b", one), answered(6, "b", one), answered(11, "b", one), opened(11.5, one, ""),
+			// Nobody does any more.
+			answered(100, "b", one), opened(100.1, one, "b"), answered(101, "a", one), opened(101.1, one, "a"),
 		},
 		"both families": {
 			answered(1, "a", one), answered(1.01, "a", six), opened(1.1, one, "a"),
@@ -104,6 +123,22 @@ func TestNames(t *testing.T) {
 		"a process id is used again": {
 			answered(1, "a", one), {at: 2, pid: 1, exit: true}, opened(1.9, one, "a"), opened(2.1, one, ""),
 		},
+		"told of the later answer first": {
+			answered(3, "a", one), answered(2, "b", one), answered(1, "a", one), opened(1.1, one, "a"), opened(2.1, one, "b"), opened(3.1, one, "a"),
+		},
+		"many answers are told before the connections, and then again": append(func() (list []event) {
+			for range 2 {
+				for i := range 40 {
+					list = append(list, answered(float64(i)/100, []string{"a", "b"}[i%2], one))
+				}
+			}
+			return list
+		}(), func() (list []event) {
+			for i := range 40 {
+				list = append(list, opened(float64(i)/100+0.005, one, []string{"a", "b"}[i%2]))
+			}
+			return append(list, opened(0.4, one, ""))
+		}()...),
 		"told twice, in any order": {
 			answered(1, "z", one), opened(1, one, "z"),
 			answered(2, "a", one), opened(2.1, one, "a"), answered(2, "a", one), opened(2.2, one, ""),
@@ -128,7 +163,12 @@ func TestNames(t *testing.T) {
 				case e.name != "":
 					table.Learn(who, &Answer{Name: e.name, Addresses: e.to, TTL: e.ttl, Time: time})
 				default:
-					require.Equal(t, e.want, table.Find(who, e.open, time), "event %d", i)
+					table.Open(uint64(i+1), e.pid, e.open, time)
+				}
+				for j, o := range events[:i+1] {
+					if o.open.IsValid() && j+o.late == i {
+						require.Equal(t, o.want, table.Find(Asker{PID: o.pid, Instance: o.inst}, uint64(j+1), o.open, uint64(o.at*second)), "event %d", j)
+					}
 				}
 			}
 		})
@@ -181,7 +221,11 @@ func TestMemoryIsBounded(t *testing.T) {
 		case 1:
 			table.Sweep(now)
 		case 2, 3, 4:
-			table.Find(who, address(), now)
+			id := uint64(i)
+			if random.IntN(3) > 0 {
+				table.Open(id, who.PID, address(), now)
+			}
+			table.Find(who, id, address(), now)
 		default:
 			a := Answer{Name: fmt.Sprint("n", random.IntN(30)), TTL: uint32(random.IntN(5000)), Time: now}
 			for range random.IntN(4) + 1 {
@@ -208,11 +252,11 @@ func TestForgetsTheOldest(t *testing.T) {
 	three := netip.MustParseAddr("10.0.0.3")
 	table.Learn(who, &Answer{Name: "a", Addresses: []netip.Addr{one}, TTL: 60, Time: 1})
 	table.Learn(who, &Answer{Name: "b", Addresses: []netip.Addr{two}, TTL: 60, Time: 2})
-	require.Equal(t, "a", table.Find(who, one, 3))
+	require.Equal(t, "a", table.Find(who, 3, one, 3))
 	table.Learn(who, &Answer{Name: "c", Addresses: []netip.Addr{three}, TTL: 60, Time: 4})
-	require.Equal(t, "a", table.Find(who, one, 5))
-	require.Empty(t, table.Find(who, two, 5))
-	require.Equal(t, "c", table.Find(who, three, 5))
+	require.Equal(t, "a", table.Find(who, 5, one, 5))
+	require.Empty(t, table.Find(who, 5, two, 5))
+	require.Equal(t, "c", table.Find(who, 5, three, 5))
 }
 
 func BenchmarkFind(b *testing.B) {
@@ -220,7 +264,10 @@ func BenchmarkFind(b *testing.B) {
 	who := Asker{PID: 1, Instance: "unit/x"}
 	table.Learn(who, &Answer{Name: "a", Addresses: []netip.Addr{one}, TTL: 60, Time: 1})
 	b.ReportAllocs()
+	id := uint64(0)
 	for b.Loop() {
-		table.Find(who, one, 2)
+		id++
+		table.Open(id, 1, one, 2)
+		table.Find(who, id, one, 2)
 	}
 }
