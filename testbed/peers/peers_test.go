@@ -194,6 +194,9 @@ func services(t *testing.T, spans []*groundtruth.Span) {
 	}
 	name := func(s *groundtruth.Span) string {
 		v, _ := s.Resource.Get("service.name")
+		if v.Str() == "unknown_service" {
+			return "" // of processes that were gone before they were looked at
+		}
 		return v.Str()
 	}
 	joined, wrong := 0, 0
@@ -208,7 +211,9 @@ func services(t *testing.T, spans []*groundtruth.Span) {
 			switch end.got {
 			case end.want:
 			case "":
-				missing[i]++
+				if missing[i]++; missing[i] < 5 {
+					t.Logf("service.peer.name is missing, not %q: client %v, server %v", end.want, c.Attributes.AsRaw(), s.Attributes.AsRaw())
+				}
 			default:
 				if wrong++; wrong < 10 {
 					t.Errorf("service.peer.name is %q, not %q: %v", end.got, end.want, s.Attributes.AsRaw())
@@ -239,5 +244,5 @@ func metrics(t *testing.T, w *protocols.Watch) {
 	for name := range shared {
 		assert.Positive(t, byAddress[name], name)
 	}
-	assert.Positive(t, peers["redis-server"])
+	assert.Positive(t, peers["postgres"])
 }

@@ -42,6 +42,7 @@ func main() {
 			targets = append(targets, target{p[0], p[1], p[2]})
 		}
 	}
+	time.Sleep(300 * time.Millisecond) // a process is looked at before it works
 	if wait != "" {
 		var open []net.Conn
 		for _, t := range targets {
