@@ -27,10 +27,11 @@ const (
 	// to look at; if that was not enough, it does not wait again for a while.
 	patience      = time.Second
 	answersWithin = 200 * time.Millisecond
-	// How long who is at the other end is looked for again: what is in the cluster becomes
-	// known later than that it talks. ns.
-	meetAgain = 1e9
-	maxMeets  = 30
+	// Who is at the other end is looked for with the first exchanges, and then in intervals,
+	// ns: what is in the cluster becomes known later than that it talks.
+	promptMeets = 3
+	meetAgain   = 1e9
+	maxMeets    = 30
 	// maxParties bounds what a reader remembers of who talks with whom.
 	maxParties = 4096
 	// What names have expired is looked after so often.
@@ -249,8 +250,10 @@ func (s *shard) meet(x *exchange.Exchange) {
 		found := false
 		if w.peer, found = p.cluster.Peer(c.Peer); !found && w.instance == nil && c.Known.Meets < maxMeets {
 			settled = false
-			c.Known.Again = x.End + meetAgain
 		}
+	}
+	if !settled && c.Known.Meets >= promptMeets {
+		c.Known.Again = x.End + meetAgain
 	}
 	c.Known.Meets = min(c.Known.Meets, maxMeets) + 1
 	c.Known.Met = settled
