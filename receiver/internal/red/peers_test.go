@@ -32,8 +32,10 @@ func TestPeers(t *testing.T) {
 			}
 			for _, p := range m.Histogram().DataPoints().All() {
 				get := func(key string) string {
-					v, _ := p.Attributes().Get(key)
-					return v.AsString()
+					if v, ok := p.Attributes().Get(key); ok {
+						return v.Str()
+					}
+					return ""
 				}
 				counts[get("service.peer.namespace")+"/"+get("service.peer.name")] += p.Count()
 			}
