@@ -37,6 +37,7 @@ type Ring struct {
 	data      unsafe.Pointer
 	size      uint64
 	consumed  uint64
+	scanned   uint64 // how far Scan has got
 	epoll     int
 	stopEvent int
 	timer     *time.Timer
@@ -143,6 +144,27 @@ func (r *Ring) Drain(f func(record []byte)) (bytes uint64) {
 		atomic.StoreUint64(r.consumerPosition(), r.consumed)
 	}
 	return r.consumed - start
+}
+
+// Scan calls f for every record that neither Drain nor Scan have called anything for yet;
+// Drain will, nevertheless. It reports whether it came to the end: a record that is still
+// being written hides what is behind it. It may be called while Drain calls.
+func (r *Ring) Scan(f func(record []byte)) bool {
+	r.scanned = max(r.scanned, r.consumed)
+	produced := atomic.LoadUint64(r.producerPosition())
+	for r.scanned < produced {
+		header := (*uint32)(unsafe.Add(r.data, r.scanned&(r.size-1)))
+		length := atomic.LoadUint32(header)
+		if length&recordBusy != 0 {
+			return false
+		}
+		n := uint64(length &^ recordDiscarded)
+		if length&recordDiscarded == 0 {
+			f(unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(header), recordHeaderSize)), n))
+		}
+		r.scanned += (n + recordHeaderSize + 7) &^ 7
+	}
+	return true
 }
 
 // Size of the ring in bytes.

@@ -30,6 +30,7 @@ type Config struct {
 	Protocols Protocols `mapstructure:"protocols"`
 	Routes    Routes    `mapstructure:"routes"`
 	Sampler   Sampler   `mapstructure:"sampler"`
+	Peers     Peers     `mapstructure:"peers"`
 
 	ContextPropagation ContextPropagation `mapstructure:"context_propagation"`
 
@@ -296,6 +297,20 @@ const (
 	ParentBasedTraceIDRatio SamplerName = "parentbased_traceidratio"
 )
 
+// Peers says what is found out of who is at the other end of connections.
+type Peers struct {
+	// Clients' server.address is the name that the process has looked the address up by,
+	// where requests do not name the server (databases, brokers). Needs
+	// `protocols.dns`, which sees the lookups.
+	DNS bool `mapstructure:"dns"`
+	// service.peer.name of spans where the other end is a process on this node that is
+	// observed, too.
+	Local bool `mapstructure:"local"`
+	// service.peer.name and ebpf.peer.k8s.* of spans where the other end is a pod or a
+	// service of the cluster. Without a cluster that is known, there is nothing to find.
+	Kubernetes bool `mapstructure:"kubernetes"`
+}
+
 // ContextPropagation says how traces go on from node to node where applications do
 // not pass them on themselves.
 type ContextPropagation struct {
@@ -326,6 +341,9 @@ type Metrics struct {
 	// on spans only: ebpf.socket.queue_time, ebpf.thread.cpu_time,
 	// ebpf.thread.runqueue_time, ebpf.tcp.rtt, ebpf.tcp.retransmits.
 	Kernel bool `mapstructure:"kernel"`
+	// Adds service.peer.name and service.peer.namespace, as `peers` finds them, to all
+	// histograms: one more dimension, of services, for graphs of who calls whom.
+	Peer bool `mapstructure:"peer"`
 }
 
 // Temporality of sums and histograms.
@@ -402,6 +420,7 @@ func Default() *Config {
 		Discovery: Discovery{Instrumented: InstrumentedSkipExporting},
 		Routes:    Routes{IgnoreMode: IgnoreAll, Unmatched: UnmatchedUnset},
 		Sampler:   Sampler{Name: ParentBasedAlwaysOn},
+		Peers:     Peers{DNS: true, Local: true, Kubernetes: true},
 		Metrics: Metrics{
 			Temporality: Cumulative,
 			Histogram:   HistogramExplicit,

@@ -92,7 +92,7 @@ func TestUnmarshalAllOptions(t *testing.T) {
 		},
 		Sampler:            Sampler{Name: ParentBasedTraceIDRatio, Arg: "0.1"},
 		ContextPropagation: ContextPropagation{Inject: []Injection{InjectTCPOption, InjectHTTPHeader}},
-		Metrics:            Metrics{Temporality: Delta, Histogram: HistogramExponential, Kernel: true},
+		Metrics:            Metrics{Temporality: Delta, Histogram: HistogramExponential, Kernel: true, Peer: true},
 		Limits: Limits{
 			MaxConnections: 1000, RingBufferSize: 1 << 20, MaxSeriesPerMetric: 100,
 			SpansPerBatch: 10, QueueSize: 5, MaxPayload: 4096,
@@ -249,7 +249,7 @@ func TestMistakes(t *testing.T) {
 		},
 		"key of a later version": {
 			`network: {}`,
-			`network: "network" is not an option: write collection_interval, context_propagation, discovery, error_mode, hooks, limits, metrics, protocols, routes or sampler`,
+			`network: "network" is not an option: write collection_interval, context_propagation, discovery, error_mode, hooks, limits, metrics, peers, protocols, routes or sampler`,
 		},
 		"unknown protocol": {
 			`protocols: {gopher: {}}`,

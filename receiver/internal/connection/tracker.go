@@ -143,6 +143,14 @@ func (t *Tracker) Stats() Stats { return t.stats }
 // Len is the number of connections tracked.
 func (t *Tracker) Len() int { return len(t.conns) }
 
+// Connection is one that is tracked; nil if it is not.
+func (t *Tracker) Connection(id uint64) *exchange.Connection {
+	if c := t.conns[id]; c != nil {
+		return &c.Connection
+	}
+	return nil
+}
+
 // Open starts to track a connection.
 func (t *Tracker) Open(o *Opening) {
 	if c, ok := t.conns[o.Connection.ID]; ok {

@@ -25,6 +25,7 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/cluster"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/config"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/metadata"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/names"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/preflight"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/red"
@@ -69,6 +70,7 @@ type Engine struct {
 	ids       causality.IDs
 	contexts  *causality.Table
 	wires     wires
+	peers     peers
 	examiner  *examiner
 	// cluster is nil outside one.
 	cluster cluster.View
@@ -107,6 +109,9 @@ func (e *Engine) start() error {
 		return err
 	}
 	e.selection.connect(e.cluster)
+	if c.Peers.Kubernetes {
+		e.peers.cluster = e.cluster
+	}
 	if err := e.load(); err != nil {
 		return err
 	}
@@ -216,7 +221,11 @@ func (e *Engine) build() error {
 	if e.selection, err = newSelection(c.Discovery, e.settings.Logger); err != nil {
 		return err
 	}
-	if e.protocols, e.forgetRoutes, err = protocols(c); err != nil {
+	e.peers.local = c.Peers.Local
+	if c.Peers.DNS && c.Protocols.DNS.Enabled {
+		e.peers.names = names.New(0)
+	}
+	if e.protocols, e.forgetRoutes, err = protocols(c, &e.peers); err != nil {
 		return err
 	}
 	if e.sampler, err = c.Sampler.Compile(); err != nil {
@@ -241,6 +250,7 @@ func (e *Engine) build() error {
 		Exponential: c.Metrics.Histogram == config.HistogramExponential,
 		MaxSeries:   c.Limits.MaxSeriesPerMetric,
 		NoExemplars: !c.Metrics.Exemplars,
+		Peers:       c.Metrics.Peer,
 		Idle:        instanceIdle,
 		Version:     e.settings.Version,
 	})
@@ -316,6 +326,7 @@ func (e *Engine) upkeep() {
 		e.clock.Measure()
 		e.processes.Sweep()
 		e.selection.rescan()
+		e.peers.sweep(time.Now())
 		now, err := e.probes.Counters()
 		if err != nil {
 			e.settings.Logger.Warn("cannot read the probes' counters", zap.Error(err))

@@ -27,8 +27,9 @@ import (
 )
 
 // protocols is the registry: every protocol that is switched on, in the order
-// detectors are asked. forget drops what they learn of a service instance.
-func protocols(c *config.Config) (all []protocol.Protocol, forget func(instance string), err error) {
+// detectors are asked. forget drops what they learn of a service instance. Answers of
+// name servers go to p.
+func protocols(c *config.Config, p *peers) (all []protocol.Protocol, forget func(instance string), err error) {
 	routes, err := c.Routes.Compile()
 	if err != nil {
 		return nil, nil, err
@@ -39,25 +40,29 @@ func protocols(c *config.Config) (all []protocol.Protocol, forget func(instance 
 		return nil, nil, err
 	}
 	messaging := &messagingconv.Settings{Kernel: kernel}
-	p := &c.Protocols
+	lookups := dns.Options{Kernel: kernel}
+	if p.names != nil {
+		lookups.Answered = p.answered
+	}
+	o := &c.Protocols
 	registry := []struct {
 		enabled  bool
 		protocol protocol.Protocol
 	}{
-		{p.HTTP.Enabled, http1.New(http1.Options{Settings: http})},
-		{p.HTTP.Enabled || p.GRPC.Enabled, http2.New(http2.Options{Settings: http, RPC: &rpcconv.Settings{Kernel: kernel}, HTTP: p.HTTP.Enabled, GRPC: p.GRPC.Enabled})},
-		{p.PostgreSQL.Enabled, postgresql.New(postgresql.Options{Settings: p.PostgreSQL.Compile(kernel)})},
-		{p.MySQL.Enabled, mysql.New(mysql.Options{Settings: p.MySQL.Compile(kernel)})},
-		{p.Redis.Enabled, redis.New(redis.Options{Settings: p.Redis.Compile(kernel)})},
-		{p.MongoDB.Enabled, mongodb.New(mongodb.Options{Settings: p.MongoDB.Compile(kernel)})},
-		{p.Kafka.Enabled, kafka.New(kafka.Options{Settings: messaging})},
-		{p.Cassandra.Enabled, cassandra.New(cassandra.Options{Settings: p.Cassandra.Compile(kernel)})},
-		{p.AMQP.Enabled, amqp.New(amqp.Options{Settings: messaging})},
-		{p.NATS.Enabled, nats.New(nats.Options{Settings: messaging})},
-		{p.MQTT.Enabled, mqtt.New(mqtt.Options{Settings: messaging})},
-		{p.FastCGI.Enabled, fastcgi.New(fastcgi.Options{Settings: http})},
-		{p.DNS.Enabled, dns.New(dns.Options{Kernel: kernel})},
-		{p.Memcached.Enabled, memcached.New(memcached.Options{Settings: p.Memcached.Compile(kernel)})},
+		{o.HTTP.Enabled, http1.New(http1.Options{Settings: http})},
+		{o.HTTP.Enabled || o.GRPC.Enabled, http2.New(http2.Options{Settings: http, RPC: &rpcconv.Settings{Kernel: kernel}, HTTP: o.HTTP.Enabled, GRPC: o.GRPC.Enabled})},
+		{o.PostgreSQL.Enabled, postgresql.New(postgresql.Options{Settings: o.PostgreSQL.Compile(kernel)})},
+		{o.MySQL.Enabled, mysql.New(mysql.Options{Settings: o.MySQL.Compile(kernel)})},
+		{o.Redis.Enabled, redis.New(redis.Options{Settings: o.Redis.Compile(kernel)})},
+		{o.MongoDB.Enabled, mongodb.New(mongodb.Options{Settings: o.MongoDB.Compile(kernel)})},
+		{o.Kafka.Enabled, kafka.New(kafka.Options{Settings: messaging})},
+		{o.Cassandra.Enabled, cassandra.New(cassandra.Options{Settings: o.Cassandra.Compile(kernel)})},
+		{o.AMQP.Enabled, amqp.New(amqp.Options{Settings: messaging})},
+		{o.NATS.Enabled, nats.New(nats.Options{Settings: messaging})},
+		{o.MQTT.Enabled, mqtt.New(mqtt.Options{Settings: messaging})},
+		{o.FastCGI.Enabled, fastcgi.New(fastcgi.Options{Settings: http})},
+		{o.DNS.Enabled, dns.New(lookups)},
+		{o.Memcached.Enabled, memcached.New(memcached.Options{Settings: o.Memcached.Compile(kernel)})},
 	}
 	for _, entry := range registry {
 		if entry.enabled {

@@ -39,7 +39,7 @@ func TestProtocolsTable(t *testing.T) {
 
 	var b strings.Builder
 	b.WriteString("| Protocol | Servers' spans | Clients' spans | Recognised by | Copied |\n|---|---|---|---|---|\n")
-	all, _, err := protocols(config.Default())
+	all, _, err := protocols(config.Default(), &peers{})
 	require.NoError(t, err)
 	for _, p := range all {
 		d := p.Describe()
@@ -63,21 +63,21 @@ func TestProtocolsTable(t *testing.T) {
 // Every protocol can be switched off by itself.
 func TestProtocolsAreSwitchedOff(t *testing.T) {
 	t.Parallel()
-	everything, _, err := protocols(config.Default())
+	everything, _, err := protocols(config.Default(), &peers{})
 	require.NoError(t, err)
 	off := config.Default()
 	switches := reflect.ValueOf(&off.Protocols).Elem()
 	for i := range switches.NumField() {
 		switches.Field(i).FieldByName("Enabled").SetBool(false)
 	}
-	none, _, err := protocols(off)
+	none, _, err := protocols(off, &peers{})
 	require.NoError(t, err)
 	require.Empty(t, none)
 	require.Greater(t, len(everything), 12)
 	for i := range switches.NumField() {
 		c := config.Default()
 		reflect.ValueOf(&c.Protocols).Elem().Field(i).FieldByName("Enabled").SetBool(false)
-		some, _, err := protocols(c)
+		some, _, err := protocols(c, &peers{})
 		require.NoError(t, err)
 		want := len(everything) - 1
 		if switches.Type().Field(i).Name == "GRPC" {

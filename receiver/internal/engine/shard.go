@@ -46,6 +46,13 @@ type shard struct {
 	// drained is the time up to which everything in the ring was read
 	// (CLOCK_MONOTONIC, ns).
 	drained atomic.Uint64
+	// scanned is up to when it was at least scanned, which others may have wanted.
+	scanned atomic.Uint64
+	wanted  atomic.Bool
+	answers answers
+	// impatient is until when the others are not waited for.
+	impatient uint64
+	parties   map[who]*exchange.Party
 
 	// The workload looked up last; exchanges come in runs.
 	lastPID uint32
@@ -95,9 +102,11 @@ func (s *shard) run() {
 	for {
 		// Asked before draining: what was recorded before the stop is read.
 		stopping := s.stopping.Load()
+		s.wanted.Store(false)
 		began := monotonic()
 		filled := s.ring.Drain(s.record)
 		s.drained.Store(began)
+		clear(s.answers.sockets)
 		now := time.Now()
 		if stopping || now.Sub(flushed) >= flushInterval {
 			s.flush(stopping)
@@ -116,6 +125,7 @@ func (s *shard) run() {
 		if stopping {
 			s.tracker.CloseAll()
 			s.publish()
+			s.scanned.Store(^uint64(0)) // nobody waits for us any more
 			return
 		}
 		// Aim at a ring that is an eighth full at most.
@@ -131,6 +141,9 @@ func (s *shard) run() {
 
 // record handles one record of the ring.
 func (s *shard) record(b []byte) {
+	if s.wanted.Load() {
+		s.scan()
+	}
 	switch capture.Kind(b) {
 	case capture.KindSegment:
 		r, data := capture.AsSegment(b)
@@ -166,6 +179,11 @@ func (s *shard) record(b []byte) {
 			Midstream: o.Midstream(),
 			Time:      o.Time,
 		}
+		if !opening.Midstream {
+			opening.Connection.Opened = o.Time
+		}
+		opening.Connection.Wire.Use(opening.Connection.Role, o.Tgid)
+		s.opened(o)
 		if opening.Connection.Transport == exchange.TransportUnix {
 			opening.Connection.Path = o.UnixPath()
 		} else {
@@ -215,6 +233,9 @@ func (s *shard) record(b []byte) {
 		if p := capture.AsProcess(b); p != nil {
 			s.engine.processes.Exit(p.Tgid)
 			s.engine.instrumented.forget(p.Tgid)
+			if names := s.engine.peers.names; names != nil {
+				names.Exit(p.Tgid, p.Time)
+			}
 			s.engine.selection.forget(p.Tgid)
 		}
 	}
@@ -239,6 +260,9 @@ func (s *shard) Begin(x *exchange.Exchange) {
 		return
 	}
 	x.Workload = s.workload(x.PID)
+	if c := x.Connection; c != nil && !c.Known.Named {
+		s.name(x)
+	}
 	if x.Identity.Peer != 0 || x.Remote.Valid {
 		s.engine.contexts.Begin(x)
 	}
@@ -257,6 +281,9 @@ func (s *shard) End(x *exchange.Exchange) {
 		// Its answer may be that to another request, sent while nobody looked.
 		s.Abandon(x)
 		return
+	}
+	if c := x.Connection; c != nil && !c.Known.Met && x.End >= c.Known.Again {
+		s.meet(x)
 	}
 	x.Context = s.engine.contexts.Resolve(&causality.Request{Identity: x.Identity, Remote: x.Remote, Role: x.Role})
 	sampled := false

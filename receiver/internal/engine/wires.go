@@ -22,6 +22,15 @@ type wires struct {
 
 // end is called with every end of a connection that is seen.
 func (w *wires) end(key, now uint64) *exchange.Wire {
+	wire := w.expect(key, now)
+	if wire != nil {
+		wire.Ends.Add(1)
+	}
+	return wire
+}
+
+// expect is the same for one that is going to be seen.
+func (w *wires) expect(key, now uint64) *exchange.Wire {
 	if key == 0 {
 		return nil
 	}
@@ -38,6 +47,5 @@ func (w *wires) end(key, now uint64) *exchange.Wire {
 		w.older, w.recent = w.recent, map[uint64]*exchange.Wire{}
 	}
 	w.recent[key] = wire
-	wire.Ends.Add(1)
 	return wire
 }

@@ -44,8 +44,12 @@ func (c *Connection) Address(local bool) (address string, port int) {
 }
 
 // ServerAddress is the server's end of the socket: server.address and server.port of
-// protocols that do not name the server in the request.
+// protocols that do not name the server in the request. A client's is the name by which
+// it looked the address up, where that is known.
 func (x *Exchange) ServerAddress() (address string, port int) {
+	if c := x.Connection; c != nil && c.ServerName != "" && x.Role == RoleClient {
+		return c.ServerName, int(c.Peer.Port())
+	}
 	return x.Connection.Address(x.Role == RoleServer)
 }
 

@@ -70,6 +70,15 @@ type Connection struct {
 	NetNS uint32
 	// Wire is nil if what both ends of a connection have in common is not known.
 	Wire *Wire
+	// Opened is when its first bytes moved, CLOCK_MONOTONIC, ns; 0 if the connection is
+	// older than we are.
+	Opened uint64
+	// ServerName is what the client has looked the server's address up by; "" if that is
+	// not known for certain. Party is who is at the other end; nil if not known. The
+	// engine fills them in, and notes in Known how far it has got.
+	ServerName string
+	Party      *Party
+	Known      Known
 
 	localAddress, peerAddress string
 }
@@ -82,6 +91,8 @@ type Wire struct {
 	Ends atomic.Int32
 	// Since is when the first one was, CLOCK_MONOTONIC, ns.
 	Since uint64
+
+	users [2]atomic.Uint32 // the server's process, the client's
 }
 
 // otherEndWithin is how long the other end of a new connection is waited for, ns.

@@ -59,8 +59,9 @@ func (p *Protocol) WithKernel() *Protocol {
 	return &q
 }
 
-// KernelAttributes is how many attributes PutKernelAttributes adds.
+// KernelAttributes is how many attributes PutKernelAttributes adds, at most.
 func (x *Exchange) KernelAttributes() (n int) {
+	n = x.partyAttributes()
 	if x.Context.Method != MethodNone {
 		n++
 	}
@@ -78,9 +79,10 @@ func (x *Exchange) KernelAttributes() (n int) {
 	return n
 }
 
-// PutKernelAttributes adds what only the kernel knows about the exchange to the
-// attributes of its span.
+// PutKernelAttributes adds what only the kernel knows about the exchange, and who is at
+// the other end of the connection, to the attributes of its span.
 func (x *Exchange) PutKernelAttributes(b *xpdata.MapBuilder) {
+	x.putParty(b)
 	if x.Context.Method != MethodNone {
 		b.AppendEmpty(ParentMethod).SetStr(x.Context.Method.String())
 	}

@@ -92,8 +92,9 @@ func SplitHost(s string) (address string, port int) {
 
 // server is server.address and server.port: the host of an absolute or
 // authority form target, else that of the Host header (with the scheme's port
-// if it names none), else the server's end of the socket. Port 0 means there
-// is none to report.
+// if it names none), else the server's end of the socket, by the name a client looked it
+// up by. (A host that is an address is what the client asked for.) Port 0 means there is
+// none to report.
 func (d *Detail) server(x *exchange.Exchange) (address string, port int) {
 	r := d.parsed()
 	address, port = d.parseHost(d.authority())
@@ -103,7 +104,7 @@ func (d *Detail) server(x *exchange.Exchange) (address string, port int) {
 	c := x.Connection
 	unix := c != nil && c.Transport == exchange.TransportUnix
 	if address == "" {
-		return c.Address(x.Role == exchange.RoleServer)
+		return x.ServerAddress()
 	}
 	if unix && len(address) > 3 && strings.EqualFold(address[:3], "%2f") {
 		// A socket's path in place of a host name, as some clients do.

@@ -33,6 +33,9 @@ type Options struct {
 	MaxSeries int
 	// NoExemplars switches exemplars off.
 	NoExemplars bool
+	// Peers adds who is at the other end of connections: service.peer.name and
+	// service.peer.namespace.
+	Peers bool
 	// Idle is for how long an instance may be without exchanges, ended or in
 	// flight, until its series are dropped; 0 means for ever.
 	Idle time.Duration
@@ -227,6 +230,9 @@ func (a *Aggregator) admit(f *family, key []byte, x *exchange.Exchange) *series 
 	}
 	s.key = string(key)
 	x.Detail.PutMetricAttributes(x, s.attributes)
+	if a.o.Peers {
+		x.PutPartyOnMetric(s.attributes)
+	}
 	f.series[s.key] = s
 	f.fresh = append(f.fresh, s)
 	return s

@@ -121,6 +121,9 @@ func (s *Shard) End(x *exchange.Exchange, sampled bool) {
 	}
 	f := s.family(x)
 	s.key = x.Detail.AppendMetricKey(x, s.key[:0])
+	if s.aggregator.o.Peers {
+		s.key = x.AppendParty(s.key)
+	}
 	e := f.last
 	if e == nil || e.series.key != string(s.key) {
 		e = f.entries[string(s.key)]

@@ -44,12 +44,15 @@ func (r *Registry) unknown(pid uint32, comm string) *finding {
 	return f
 }
 
+// UnknownService is service.name where there is nothing to go by (semantic conventions).
+const UnknownService = "unknown_service"
+
 // nameOfComm is for programs of which only the short name is known.
 func nameOfComm(comm string) string {
 	if name := clean(comm); name != "" {
 		return name
 	}
-	return "unknown_service" // by the semantic conventions
+	return UnknownService
 }
 
 // transientAge is how old a process must be to be an instance of its own even

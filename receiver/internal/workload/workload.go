@@ -3,6 +3,8 @@
 package workload
 
 import (
+	"strings"
+
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery"
@@ -27,6 +29,10 @@ type Workload struct {
 	// was first looked at.
 	Discovery discovery.Decision
 }
+
+// Transient reports whether an instance stands for all the short-lived runs of a program,
+// which have nothing in common but that.
+func (i *Instance) Transient() bool { return strings.HasPrefix(i.Key, programKey("")) }
 
 // Instance is a service instance: container, unit or process family.
 type Instance struct {

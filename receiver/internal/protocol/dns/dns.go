@@ -18,6 +18,9 @@ import (
 type Options struct {
 	// Kernel adds histograms of what only the kernel knows.
 	Kernel bool
+	// Answered, if set, is told of every answer with addresses that a client got, before
+	// the exchange ends. Nothing of either may be kept but the name.
+	Answered func(x *exchange.Exchange, a *Answer)
 }
 
 type dns struct {
@@ -115,5 +118,8 @@ func plausible(b []byte, m *message) bool {
 
 // New implements protocol.Protocol.
 func (p *dns) New(host protocol.Host, _ protocol.Direction) protocol.Parser {
-	return &parser{host: host, kernel: p.o.Kernel, udp: host.Connection.Transport == exchange.TransportUDP, pending: map[key]*slot{}}
+	return &parser{
+		host: host, kernel: p.o.Kernel, udp: host.Connection.Transport == exchange.TransportUDP, pending: map[key]*slot{},
+		answered: p.o.Answered, message: message{follow: p.o.Answered != nil},
+	}
 }

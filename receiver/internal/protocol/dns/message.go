@@ -3,6 +3,7 @@
 package dns
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
 	"strconv"
@@ -29,9 +30,13 @@ const (
 	maxPointer = 32 // followed in one name
 )
 
+// classIN is the Internet's.
+const classIN = 1
+
 // Record types that are treated in a way of their own.
 const (
 	typeA        = 1
+	typeCNAME    = 5
 	typeAAAA     = 28
 	typeOPT      = 41 // RFC 6891
 	typeNetBIOS  = 32 // NB, RFC 1002: another protocol in the same clothes
@@ -50,6 +55,13 @@ type message struct {
 	// extended is the upper part of the response code (RFC 6891 section 6.1.3).
 	extended uint8
 	answers  []netip.Addr
+	// With follow, resolved are those of the addresses that the question leads to, over
+	// aliases (CNAME records) or directly, and ttl is the shortest time to live on the way,
+	// in s. The aliases are looked for in the order of the records, as resolvers do.
+	follow        bool
+	resolved      []netip.Addr
+	ttl           uint32
+	target, owner []byte
 	// whole: all of it was read, with nothing left.
 	whole bool
 }
@@ -61,7 +73,7 @@ func (m *message) code() uint16   { return m.flags&codeMask | uint16(m.extended)
 // parse reads a message, as far as it was copied; false if it is none.
 func (m *message) parse(b []byte) bool {
 	m.asked, m.whole, m.extended = false, false, 0
-	m.name, m.answers = m.name[:0], m.answers[:0]
+	m.name, m.answers, m.resolved = m.name[:0], m.answers[:0], m.resolved[:0]
 	if len(b) < headerSize {
 		return false
 	}
@@ -91,6 +103,9 @@ func (m *message) parse(b []byte) bool {
 		}
 		at = end + 4
 	}
+	if m.follow {
+		m.target, m.ttl = append(m.target[:0], m.name...), ^uint32(0)
+	}
 	for i := range records {
 		end, ok := skipName(b, at)
 		if !ok || end+10 > len(b) {
@@ -108,10 +123,35 @@ func (m *message) parse(b []byte) bool {
 			address, _ := netip.AddrFromSlice(b[data : data+size])
 			m.answers = append(m.answers, address)
 		}
+		if m.follow && i < int(m.counts[1]) {
+			m.step(b, at, end, kind, data, size)
+		}
 		at = data + size
 	}
 	m.whole = at == len(b)
 	return true
+}
+
+// step follows a record of the answer, at b[at:], whose owner's name ends before end.
+func (m *message) step(b []byte, at, end int, kind uint16, data, size int) {
+	address := kind == typeA && size == 4 || kind == typeAAAA && size == 16
+	if !address && kind != typeCNAME || binary.BigEndian.Uint16(b[end+2:]) != classIN {
+		return
+	}
+	ok := false
+	if m.owner, _, ok = appendName(m.owner[:0], b, at); !ok || !bytes.Equal(m.owner, m.target) {
+		return
+	}
+	m.ttl = min(m.ttl, binary.BigEndian.Uint32(b[end+4:]))
+	if !address {
+		if m.target, _, ok = appendName(m.target[:0], b, data); !ok {
+			m.target = m.target[:0] // nobody's
+		}
+		return
+	}
+	if a, ok := netip.AddrFromSlice(b[data : data+size]); ok && len(m.resolved) < maxAnswers {
+		m.resolved = append(m.resolved, a.Unmap())
+	}
 }
 
 // appendName reads the name at b[at:] and returns where it ends.

@@ -42,12 +42,14 @@ type parser struct {
 	kernel  bool
 	udp     bool
 	pending map[key]*slot
-	free    []*slot
-	message message
-	streams [2]stream.Stream
-	last    protocol.Direction
-	seen    bool
-	invalid int
+	// answered is Options.Answered.
+	answered func(*exchange.Exchange, *Answer)
+	free     []*slot
+	message  message
+	streams  [2]stream.Stream
+	last     protocol.Direction
+	seen     bool
+	invalid  int
 }
 
 var _ protocol.Ticker = (*parser)(nil)
@@ -210,6 +212,9 @@ func (p *parser) answer(m *message, s *protocol.Segment) {
 	queueTime := x.Measured.QueueTime
 	x.Measured = s.Measured
 	x.Measured.QueueTime = queueTime
+	if p.answered != nil && x.Role == exchange.RoleClient && m.code() == 0 && len(m.resolved) > 0 {
+		p.answered(x, &Answer{Name: d.question, Addresses: m.resolved, TTL: m.ttl})
+	}
 	p.end(k, sl)
 }
 
