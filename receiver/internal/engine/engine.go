@@ -22,6 +22,8 @@ import (
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/capture"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/causality"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/cluster"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/cluster/kube"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/config"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/metadata"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
@@ -68,6 +70,8 @@ type Engine struct {
 	contexts  *causality.Table
 	wires     wires
 	examiner  *examiner
+	cluster   cluster.View // nil without a cluster
+	kube      *kube.View   // the same
 
 	stop    chan struct{} // closed: the upkeep goroutine ends
 	running sync.WaitGroup
@@ -90,6 +94,9 @@ func (e *Engine) Start(context.Context) error {
 func (e *Engine) start() error {
 	c := e.settings.Config
 	if err := e.build(); err != nil {
+		return err
+	}
+	if err := e.join(); err != nil {
 		return err
 	}
 	rings := 1
@@ -256,16 +263,20 @@ func (e *Engine) upkeep() {
 			e.settings.Logger.Warn("cannot read the probes' counters", zap.Error(err))
 			continue
 		}
+		problem := e.clusterProblem()
 		lost := now.LostRing - before.LostRing + now.LostState - before.LostState + now.Missed - before.Missed
 		before = now
+		if lost > 0 {
+			problem = fmt.Errorf(
+				"%d socket operations were lost in the last %v: raise limits.ring_buffer_size or select fewer processes (receiver_ebpf_lost has the causes)", lost, upkeepInterval)
+		}
 		switch {
-		case lost > 0 && !degraded:
-			e.status(componentstatus.NewRecoverableErrorEvent(fmt.Errorf(
-				"%d socket operations were lost in the last %v: raise limits.ring_buffer_size or select fewer processes (receiver_ebpf_lost has the causes)", lost, upkeepInterval)))
-		case lost == 0 && degraded:
+		case problem != nil && !degraded:
+			e.status(componentstatus.NewRecoverableErrorEvent(problem))
+		case problem == nil && degraded:
 			e.status(componentstatus.NewEvent(componentstatus.StatusOK))
 		}
-		degraded = lost > 0
+		degraded = problem != nil
 	}
 }
 
@@ -327,5 +338,8 @@ func (e *Engine) release() {
 	if e.probes != nil {
 		e.probes.Close()
 		e.probes = nil
+	}
+	if e.kube != nil {
+		e.kube.Stop()
 	}
 }
