@@ -174,23 +174,23 @@ func TestMistakes(t *testing.T) {
 			`hooks: kprobe`,
 			`hooks: "kprobe" is not known: write auto, sock or sys_exit`,
 		},
-		{
+		"kubernetes switch": {
 			`kubernetes: {enabled: maybe}`,
 			`kubernetes.enabled: "maybe" is not known: write auto, true or false`,
 		},
-		{
+		"authentication": {
 			`kubernetes: {auth_type: tls}`,
 			`kubernetes.auth_type: "tls" is not known: write serviceAccount or kubeConfig`,
 		},
-		{
+		"context of a service account": {
 			`kubernetes: {context: kind}`,
 			`kubernetes.context: a service account has no contexts: write auth_type: kubeConfig, or leave context out`,
 		},
-		{
+		"node that was not filled in": {
 			`kubernetes: {node: $(K8S_NODE_NAME)}`,
 			`kubernetes.node: "$(K8S_NODE_NAME)" is not the name of a node: write what ` + "`kubectl get nodes`" + ` says`,
 		},
-		{
+		"peers": {
 			`kubernetes: {peers: off}`,
 			`kubernetes.peers: "off" is not known: write services, pods or none`,
 		},
