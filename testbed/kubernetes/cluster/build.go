@@ -13,9 +13,9 @@ import (
 	"syscall"
 )
 
-// build compiles the servers, unless that is done already, and returns the program. It
+// Build compiles the servers, unless that is done already, and returns the program. It
 // takes three minutes on two CPUs.
-func build() (string, error) {
+func Build() (string, error) {
 	_, file, _, _ := runtime.Caller(0)
 	source := filepath.Join(filepath.Dir(filepath.Dir(file)), "apiserver")
 	directory := filepath.Join(filepath.Dir(filepath.Dir(filepath.Dir(file))), "_build", "kubernetes")

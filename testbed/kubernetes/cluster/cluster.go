@@ -46,7 +46,7 @@ type Cluster struct {
 // Start starts a cluster that ends with the test.
 func Start(t testing.TB) *Cluster {
 	t.Helper()
-	program, err := build()
+	program, err := Build()
 	require.NoError(t, err)
 	c := &Cluster{t: t, dir: t.TempDir(), program: program}
 	c.authority, err = newAuthority(c.dir)

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,6 +36,7 @@ type watched struct {
 
 	mu    sync.Mutex
 	calls map[string]int
+	lists atomic.Int32 // of pods, as a whole
 }
 
 func observe(t *testing.T, config *rest.Config, node string, peers Peers) *watched {
@@ -48,6 +50,12 @@ func observe(t *testing.T, config *rest.Config, node string, peers Peers) *watch
 		defer w.mu.Unlock()
 		w.calls[uid]++
 	})
+	pods := v.sources[0].store.(*store[*corev1.Pod])
+	replace := pods.replace
+	pods.replace = func(all []*corev1.Pod) {
+		w.lists.Add(1)
+		replace(all)
+	}
 	v.Start()
 	t.Cleanup(v.Stop)
 	return w
@@ -362,7 +370,7 @@ func livePeers(t *testing.T, c *testcluster.Cluster, receiver *rest.Config) {
 			Containers: []testcluster.Container{{Name: "c"}}, Ports: []int32{8080}, IPs: []string{ip}})
 	}
 	here, there, host := pod("here", "net-1", "10.2.0.1", false), pod("there", "net-2", "10.2.0.2", false), pod("host", "net-2", "192.0.2.2", true)
-	lonely := pod("lonely", "net-1", "10.2.0.3", false)
+	pod("lonely", "net-1", "10.2.0.3", false)
 	web := c.Service("net", "web", "", 80)
 	c.Service("net", "web-headless", "None", 80)
 	c.Service("net", "admin", "", 90)
@@ -371,6 +379,7 @@ func livePeers(t *testing.T, c *testcluster.Cluster, receiver *rest.Config) {
 	}
 	c.EndpointSlice("net", "admin", 9090, here)
 	w := observe(t, receiver, "net-1", PeersServices)
+	soon(t, "all lists", w.current)
 
 	web80 := cluster.Peer{Namespace: "net", Service: "web"}
 	soon(t, "an address of a service", func() bool { return w.peer(web.Spec.ClusterIP, 80) == web80 })
@@ -397,7 +406,6 @@ func livePeers(t *testing.T, c *testcluster.Cluster, receiver *rest.Config) {
 	soon(t, "a service that is deleted", func() bool { _, ok := w.Peer(port(web.Spec.ClusterIP, 80)); return !ok })
 	c.DeletePod("net", "lonely")
 	soon(t, "an address that is free", func() bool { _, ok := w.Peer(port("10.2.0.3", 40000)); return !ok })
-	_ = lonely
 	// Its address goes to another pod before its end is seen by everybody.
 	next := pod("next", "net-1", "10.2.0.3", false)
 	soon(t, "an address that is given again", func() bool { return w.peer("10.2.0.3", 1).Pod == next.Name })
@@ -484,6 +492,7 @@ func liveLost(t *testing.T, c *testcluster.Cluster, receiver *rest.Config) {
 	})
 	soon(t, "no problem any more", func() bool { return w.Problem() == nil && w.current() })
 	require.NotZero(t, w.called(string(gone.UID)))
+	require.EqualValues(t, 1, w.lists.Load(), "the watch went on from where it was")
 }
 
 // liveRestart ends the API server. The new one does not know what happened before it,
@@ -513,6 +522,7 @@ func liveRestart(t *testing.T, c *testcluster.Cluster, receiver *rest.Config) {
 		p, here := w.Pod(string(came.UID))
 		return !left && here && p.Labels["n"] == "199"
 	})
+	require.EqualValues(t, 2, w.lists.Load(), "the watch could not go on: it was listed again")
 	// Changes behind that come by watches again.
 	c.LabelPod("restart", "came", `{"n": "new"}`)
 	soon(t, "a change behind it", func() bool { p, _ := w.Pod(string(came.UID)); return p.Labels["n"] == "new" })

@@ -20,10 +20,10 @@ import (
 )
 
 const (
-	// After an error the API server is asked again after so long, then after
-	// half as long again each time, both less up to a third at random: many nodes
-	// shall not come back at the same moment. client-go's own 30 to 60 s would
-	// leave a node without news for a minute after a restart of seconds.
+	// The API server is asked again after a tenth of the time that it has not
+	// answered, within these bounds and less up to a third at random: many nodes shall
+	// not come back at the same moment. client-go's own 30 to 60 s would leave a node
+	// without news for a minute after a restart of seconds.
 	firstRetry = 250 * time.Millisecond
 	lastRetry  = 10 * time.Second
 )
@@ -43,7 +43,7 @@ type source struct {
 	synced  bool // a list has come at some time
 	problem error
 	errors  uint64
-	retry   time.Duration
+	unrest  time.Time // when the first of the last pauses began, none far from the next
 	paused  time.Time // until when, the last time
 }
 
@@ -64,12 +64,12 @@ func (s *source) run(ctx context.Context) {
 // pause waits before the next try.
 func (s *source) pause(ctx context.Context) {
 	s.mu.Lock()
-	if time.Since(s.paused) > 3*lastRetry {
-		s.retry = firstRetry
+	now := time.Now()
+	if now.Sub(s.paused) > 3*lastRetry {
+		s.unrest = now
 	}
-	wait := s.retry
-	s.retry = min(wait+wait/2, lastRetry)
-	s.paused = time.Now().Add(wait)
+	wait := min(max(now.Sub(s.unrest)/10, firstRetry), lastRetry)
+	s.paused = now.Add(wait)
 	s.mu.Unlock()
 	timer := time.NewTimer(wait - rand.N(wait/3))
 	defer timer.Stop()

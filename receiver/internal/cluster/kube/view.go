@@ -65,6 +65,7 @@ type View struct {
 	containers map[string]container // by id
 	namespaces map[string]namespace
 	waiting    map[string]time.Time // pods without a namespace: until when, by uid
+	held       chan struct{}        // there is something in waiting
 	network    network
 }
 
@@ -87,7 +88,7 @@ func New(o Options) (*View, error) {
 		options: o, clients: c, changes: newChanges(),
 		pods: map[string]*pod{}, names: map[string]*pod{}, hashes: map[string]*pod{},
 		containers: map[string]container{}, namespaces: map[string]namespace{}, waiting: map[string]time.Time{},
-		network: newNetwork(),
+		held: make(chan struct{}, 1), network: newNetwork(),
 	}
 	v.owners = newOwners(c, v.resolved)
 	v.spaces = v.namespaceSource()
@@ -110,7 +111,7 @@ func (v *View) Start() {
 	}
 	v.running.Go(func() { v.owners.run(ctx) })
 	v.running.Go(func() { v.changes.run(ctx) })
-	v.running.Go(func() { v.release(ctx) })
+	v.running.Go(func() { v.upkeep(ctx) })
 }
 
 // Stop ends all that Start began. What was known stays.
@@ -266,6 +267,10 @@ func (v *View) publish(p *pod) {
 			v.waiting[p.facts.UID] = until
 		}
 		if v.spaces.pending() || time.Now().Before(until) {
+			select {
+			case v.held <- struct{}{}:
+			default:
+			}
 			return
 		}
 	}
@@ -280,21 +285,36 @@ func (v *View) publish(p *pod) {
 	v.changes.add(says.UID)
 }
 
-// release publishes pods whose namespace does not come.
-func (v *View) release(ctx context.Context) {
-	ticker := time.NewTicker(namespaceWait / 4)
-	defer ticker.Stop()
+// upkeep publishes pods whose namespace does not come, and asks again for owners that
+// could not be asked for.
+func (v *View) upkeep(ctx context.Context) {
+	slow := time.NewTicker(questionRetry)
+	defer slow.Stop()
+	var soon <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-v.held:
+			if soon == nil {
+				soon = time.After(namespaceWait / 4)
+			}
+		case <-soon:
+			soon = nil
+			v.mu.Lock()
+			for uid := range v.waiting {
+				v.publish(v.pods[uid])
+			}
+			v.mu.Unlock()
+		case <-slow.C:
+			v.mu.Lock()
+			for _, p := range v.pods {
+				if p.next.uid != "" {
+					v.publish(p)
+				}
+			}
+			v.mu.Unlock()
 		}
-		v.mu.Lock()
-		for uid := range v.waiting {
-			v.publish(v.pods[uid])
-		}
-		v.mu.Unlock()
 	}
 }
 
