@@ -4,17 +4,16 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime"
-	utilnet "k8s.io/apimachinery/pkg/util/net"
-
 	"go.uber.org/zap"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 )
@@ -95,16 +94,22 @@ func (s *source) WatchWithContext(ctx context.Context, o metav1.ListOptions) (wa
 	for {
 		w, err := s.watch(ctx, o)
 		s.tell(ctx, err)
-		// A server that is not there: the reflector would wait by its own
-		// times, up to a minute.
-		if err == nil || !utilnet.IsConnectionRefused(err) || ctx.Err() != nil {
+		if err == nil || answered(err) || ctx.Err() != nil {
 			return w, err
 		}
-		if o.SendInitialEvents != nil { // the first of all: let it fall back to a list, and return
+		// A server that is not there. The reflector would wait by its own times, up
+		// to a minute, or list anew what a watch may well go on with.
+		if o.SendInitialEvents != nil { // a list by a watch: let it return
 			return nil, fmt.Errorf("watch %s: %v", s.resource, err)
 		}
 		s.pause(ctx)
 	}
+}
+
+// answered reports whether an error is an answer of the API server's.
+func answered(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status)
 }
 
 // List implements cache.Lister.
