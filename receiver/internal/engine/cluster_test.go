@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zaptest/observer"
+	logobserver "go.uber.org/zap/zaptest/observer"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/config"
 )
@@ -24,7 +24,7 @@ func TestJoin(t *testing.T) {
 	t.Setenv("KUBERNETES_SERVICE_PORT", "")
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
 	t.Setenv("KUBECONFIG", kubeconfig)
-	core, logs := observer.New(zap.InfoLevel)
+	core, logs := logobserver.New(zap.InfoLevel)
 	join := func(change func(*config.Kubernetes)) (*Engine, error) {
 		c := config.Default()
 		change(&c.Kubernetes)
