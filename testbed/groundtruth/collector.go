@@ -56,6 +56,9 @@ type CollectorOptions struct {
 	Command []string
 	// Binary replaces what Binary finds.
 	Binary string
+	// Config is the whole configuration, in place of the one that the fields above
+	// make: a template with {{.Endpoint}} and {{.TelemetryPort}}.
+	Config string
 }
 
 var configTemplate = template.Must(template.New("config").Parse(`receivers:
@@ -180,8 +183,14 @@ func StartCollector(o CollectorOptions) (*Collector, error) {
 		}
 		return d
 	}
+	text := configTemplate
+	if o.Config != "" {
+		if text, err = template.New("config").Parse(o.Config); err != nil {
+			return nil, err
+		}
+	}
 	var config bytes.Buffer
-	err = configTemplate.Execute(&config, map[string]any{
+	err = text.Execute(&config, map[string]any{
 		"Hooks": o.Hooks, "Receiver": indent(o.Receiver, "    "), "Endpoint": o.Endpoint, "Exporter": exporter,
 		"Timeout": orDefault(o.BatchTimeout, 100*time.Millisecond), "Interval": orDefault(o.CollectionInterval, time.Second),
 		"TelemetryPort": port, "TracesOnly": o.TracesOnly, "Compression": o.Compression, "Prometheus": o.Prometheus,

@@ -35,12 +35,15 @@ type Peer struct {
 type View interface {
 	// Container finds the pod that has a container, and the container's name in it.
 	Container(id string) (pod *Pod, name string, ok bool)
-	// Pod finds a pod of this node by its uid.
+	// Pod finds a pod of this node by its uid; a static pod also by what its cgroup has
+	// instead (the hash of its manifest), so that the uid asked for need not be that of
+	// the pod.
 	Pod(uid string) (*Pod, bool)
 	// Peer finds who has an address; port tells the services of one address apart.
 	Peer(address netip.AddrPort) (Peer, bool)
 	// OnChange asks for calls with the uid of each pod of this node that came, went
 	// or changed in what a Pod says (its namespace's labels included). Calls come one
-	// at a time and must return soon.
+	// at a time and must return soon. What is known already when it is asked for makes
+	// no call.
 	OnChange(func(uid string))
 }

@@ -26,7 +26,9 @@ type Config struct {
 	// Time between two exports of metrics.
 	CollectionInterval time.Duration `mapstructure:"collection_interval"`
 
-	Discovery Discovery `mapstructure:"discovery"`
+	Discovery  Discovery  `mapstructure:"discovery"`
+	Kubernetes Kubernetes `mapstructure:"kubernetes"`
+
 	Protocols Protocols `mapstructure:"protocols"`
 	Routes    Routes    `mapstructure:"routes"`
 	Sampler   Sampler   `mapstructure:"sampler"`
@@ -167,6 +169,54 @@ type PodRule struct {
 	// Glob for the container's name in the pod.
 	ContainerName string `mapstructure:"container_name"`
 }
+
+// Kubernetes says how the cluster is asked which pods this node has, what their
+// labels are and who has which address. The pods' namespaces, names and so on come
+// into the data by the processor k8s_attributes.
+type Kubernetes struct {
+	// `auto` (where there is a cluster: in a pod, or a kubeconfig with `auth_type:
+	// kubeConfig`), `true` (and it is an error if there is none) or `false`.
+	Enabled Switch `mapstructure:"enabled"`
+	// `serviceAccount` (that of the Collector's pod) or `kubeConfig` (the file
+	// $KUBECONFIG or ~/.kube/config).
+	AuthType AuthType `mapstructure:"auth_type"`
+	// A context of the kubeconfig; its current one if empty.
+	Context string `mapstructure:"context"`
+	// Name of this node. If empty, that of the environment variables K8S_NODE_NAME,
+	// NODE_NAME or KUBE_NODE_NAME (set one from the field spec.nodeName in the pod's
+	// manifest), else that of the host.
+	Node string `mapstructure:"node"`
+	// Whose addresses get names: `services` (Services and the pods behind them),
+	// `pods` (and all other pods of the cluster: more work for the API server) or
+	// `none` (only pods of this node).
+	Peers ClusterPeers `mapstructure:"peers"`
+}
+
+// Switch turns something on, off, or on where it is possible.
+type Switch string
+
+const (
+	SwitchAuto  Switch = "auto"
+	SwitchTrue  Switch = "true"
+	SwitchFalse Switch = "false"
+)
+
+// AuthType is how the API server knows who asks, as other components name it.
+type AuthType string
+
+const (
+	AuthServiceAccount AuthType = "serviceAccount"
+	AuthKubeConfig     AuthType = "kubeConfig"
+)
+
+// ClusterPeers says whose addresses are known.
+type ClusterPeers string
+
+const (
+	PeersServices ClusterPeers = "services"
+	PeersPods     ClusterPeers = "pods"
+	PeersNone     ClusterPeers = "none"
+)
 
 // Protocols holds what is particular to each protocol. All are on by default.
 type Protocols struct {
@@ -396,6 +446,7 @@ func Default() *Config {
 		Hooks:              HooksAuto,
 		ErrorMode:          ErrorModePropagate,
 		CollectionInterval: 10 * time.Second,
+		Kubernetes:         Kubernetes{Enabled: SwitchAuto, AuthType: AuthServiceAccount, Peers: PeersServices},
 		Protocols: Protocols{
 			HTTP: HTTP{
 				Enabled:                  true,

@@ -70,6 +70,7 @@ func TestUnmarshalAllOptions(t *testing.T) {
 			Exclude:      []Rule{{Exe: "*/sshd"}, {K8s: &PodRule{Namespace: "kube-*"}}},
 			Instrumented: InstrumentedReport,
 		},
+		Kubernetes: Kubernetes{Enabled: SwitchTrue, AuthType: AuthKubeConfig, Context: "kind", Node: "worker-1", Peers: PeersPods},
 		Protocols: Protocols{
 			HTTP: HTTP{
 				KnownMethods:                 []string{"GET", "PURGE"},
@@ -249,7 +250,7 @@ func TestMistakes(t *testing.T) {
 		},
 		"key of a later version": {
 			`network: {}`,
-			`network: "network" is not an option: write collection_interval, context_propagation, discovery, error_mode, hooks, limits, metrics, peers, protocols, routes or sampler`,
+			`network: "network" is not an option: write collection_interval, context_propagation, discovery, error_mode, hooks, kubernetes, limits, metrics, peers, protocols, routes or sampler`,
 		},
 		"unknown protocol": {
 			`protocols: {gopher: {}}`,
@@ -262,6 +263,26 @@ func TestMistakes(t *testing.T) {
 		"enum": {
 			`hooks: kprobe`,
 			`hooks: "kprobe" is not known: write auto, sock or sys_exit`,
+		},
+		"kubernetes switch": {
+			`kubernetes: {enabled: maybe}`,
+			`kubernetes.enabled: "maybe" is not known: write auto, true or false`,
+		},
+		"authentication": {
+			`kubernetes: {auth_type: tls}`,
+			`kubernetes.auth_type: "tls" is not known: write serviceAccount or kubeConfig`,
+		},
+		"context of a service account": {
+			`kubernetes: {context: kind}`,
+			`kubernetes.context: a service account has no contexts: write auth_type: kubeConfig, or leave context out`,
+		},
+		"node that was not filled in": {
+			`kubernetes: {node: $(K8S_NODE_NAME)}`,
+			`kubernetes.node: "$(K8S_NODE_NAME)" is not the name of a node: write what ` + "`kubectl get nodes`" + ` says`,
+		},
+		"peers": {
+			`kubernetes: {peers: off}`,
+			`kubernetes.peers: "off" is not known: write services, pods or none`,
 		},
 		"interval": {
 			`collection_interval: 1ms`,

@@ -5,6 +5,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -30,6 +31,7 @@ func (c *Config) Validate() error {
 	_, routesErr := c.Routes.Compile()
 	_, samplerErr := c.Sampler.Compile()
 	p = append(p, discoveryErr, httpErr, routesErr, samplerErr)
+	c.Kubernetes.validate(&p, "kubernetes")
 	for i, way := range c.ContextPropagation.Inject {
 		enum(&p, fmt.Sprintf("context_propagation.inject[%d]", i), way, InjectTCPOption, InjectHTTPHeader)
 	}
@@ -145,6 +147,21 @@ func (d *Database) Compile(kernel bool) *dbconv.Settings {
 	}
 	return s
 }
+
+func (k *Kubernetes) validate(p *problems, path string) {
+	enum(p, path+".enabled", k.Enabled, SwitchAuto, SwitchTrue, SwitchFalse)
+	enum(p, path+".auth_type", k.AuthType, AuthServiceAccount, AuthKubeConfig)
+	enum(p, path+".peers", k.Peers, PeersServices, PeersPods, PeersNone)
+	if k.Context != "" && k.AuthType == AuthServiceAccount {
+		p.addf(path+".context", "a service account has no contexts: write auth_type: kubeConfig, or leave context out")
+	}
+	if k.Node != "" && !nodeName.MatchString(k.Node) {
+		p.addf(path+".node", "%q is not the name of a node: write what `kubectl get nodes` says", k.Node)
+	}
+}
+
+// nodeName is a DNS subdomain (RFC 1123), as names of nodes have to be.
+var nodeName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
 
 func (l *Limits) validate(p *problems, path string) {
 	within(p, path+".max_connections", l.MaxConnections, 1, 1<<22)

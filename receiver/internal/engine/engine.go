@@ -23,6 +23,7 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/capture"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/causality"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/cluster"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/cluster/kube"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/config"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/metadata"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/names"
@@ -72,8 +73,9 @@ type Engine struct {
 	wires     wires
 	peers     peers
 	examiner  *examiner
-	// cluster is nil outside one.
+	// cluster is nil outside one, kube the same if it is asked by us.
 	cluster cluster.View
+	kube    *kube.View
 	// instrumented processes export spans themselves.
 	instrumented *instrumented
 	// forgetRoutes drops what was learned of an instance.
@@ -105,6 +107,9 @@ func (e *Engine) Start(context.Context) error {
 
 func (e *Engine) start() error {
 	c := e.settings.Config
+	if err := e.join(); err != nil {
+		return err
+	}
 	if err := e.build(); err != nil {
 		return err
 	}
@@ -236,6 +241,7 @@ func (e *Engine) build() error {
 	e.contexts = causality.NewTable(e.ids)
 	e.processes = workload.NewRegistry(workload.Options{
 		Decide:  e.selection.decision,
+		Cluster: e.cluster,
 		Version: e.settings.Version,
 		Dropped: e.forget,
 	})
@@ -332,16 +338,20 @@ func (e *Engine) upkeep() {
 			e.settings.Logger.Warn("cannot read the probes' counters", zap.Error(err))
 			continue
 		}
+		problem := e.clusterProblem()
 		lost := now.LostRing - before.LostRing + now.LostState - before.LostState + now.Missed - before.Missed
 		before = now
+		if lost > 0 {
+			problem = fmt.Errorf(
+				"%d socket operations were lost in the last %v: raise limits.ring_buffer_size or select fewer processes (receiver_ebpf_lost has the causes)", lost, upkeepInterval)
+		}
 		switch {
-		case lost > 0 && !degraded:
-			e.status(fmt.Errorf(
-				"%d socket operations were lost in the last %v: raise limits.ring_buffer_size or select fewer processes (receiver_ebpf_lost has the causes)", lost, upkeepInterval))
-		case lost == 0 && degraded:
+		case problem != nil && !degraded:
+			e.status(problem)
+		case problem == nil && degraded:
 			e.status(nil)
 		}
-		degraded = lost > 0
+		degraded = problem != nil
 	}
 }
 
@@ -411,5 +421,8 @@ func (e *Engine) release() {
 	if e.probes != nil {
 		e.probes.Close()
 		e.probes = nil
+	}
+	if e.kube != nil {
+		e.kube.Stop()
 	}
 }

@@ -79,6 +79,9 @@ func (e *Engine) observe() error {
 		t.RegisterReceiverEbpfParserInvalidCallback(perProtocol(func(p *publishedProtocol) *atomic.Uint64 { return &p.invalid })),
 		t.RegisterReceiverEbpfParserUnmatchedCallback(perProtocol(func(p *publishedProtocol) *atomic.Uint64 { return &p.unmatched })),
 		t.RegisterReceiverEbpfLostCallback(e.observeLost),
+		t.RegisterReceiverEbpfKubernetesCurrentCallback(e.observeCluster(clusterCurrent)),
+		t.RegisterReceiverEbpfKubernetesErrorsCallback(e.observeCluster(clusterErrors)),
+		t.RegisterReceiverEbpfKubernetesObjectsCallback(e.observeCluster(clusterObjects)),
 		t.RegisterReceiverEbpfContextsCallback(e.observeContexts),
 		t.RegisterReceiverEbpfContextsOmittedCallback(e.observeContextsOmitted),
 	)

@@ -25,23 +25,26 @@ func Tracer(settings component.TelemetrySettings) trace.Tracer {
 // TelemetryBuilder provides an interface for components to report telemetry
 // as defined in metadata and user config.
 type TelemetryBuilder struct {
-	meter                       metric.Meter
-	mu                          sync.Mutex
-	registrations               []metric.Registration
-	ReceiverEbpfConnections     metric.Int64ObservableGauge
-	ReceiverEbpfContexts        metric.Int64ObservableCounter
-	ReceiverEbpfContextsOmitted metric.Int64ObservableCounter
-	ReceiverEbpfCopied          metric.Int64ObservableCounter
-	ReceiverEbpfExchanges       metric.Int64ObservableCounter
-	ReceiverEbpfFeatures        metric.Int64ObservableGauge
-	ReceiverEbpfHooks           metric.Int64ObservableGauge
-	ReceiverEbpfLost            metric.Int64ObservableCounter
-	ReceiverEbpfParserInvalid   metric.Int64ObservableCounter
-	ReceiverEbpfParserResyncs   metric.Int64ObservableCounter
-	ReceiverEbpfParserUnmatched metric.Int64ObservableCounter
-	ReceiverEbpfProcesses       metric.Int64ObservableGauge
-	ReceiverEbpfQueueSize       metric.Int64ObservableGauge
-	ReceiverEbpfSegments        metric.Int64ObservableCounter
+	meter                         metric.Meter
+	mu                            sync.Mutex
+	registrations                 []metric.Registration
+	ReceiverEbpfConnections       metric.Int64ObservableGauge
+	ReceiverEbpfContexts          metric.Int64ObservableCounter
+	ReceiverEbpfContextsOmitted   metric.Int64ObservableCounter
+	ReceiverEbpfCopied            metric.Int64ObservableCounter
+	ReceiverEbpfExchanges         metric.Int64ObservableCounter
+	ReceiverEbpfFeatures          metric.Int64ObservableGauge
+	ReceiverEbpfHooks             metric.Int64ObservableGauge
+	ReceiverEbpfKubernetesCurrent metric.Int64ObservableGauge
+	ReceiverEbpfKubernetesErrors  metric.Int64ObservableCounter
+	ReceiverEbpfKubernetesObjects metric.Int64ObservableGauge
+	ReceiverEbpfLost              metric.Int64ObservableCounter
+	ReceiverEbpfParserInvalid     metric.Int64ObservableCounter
+	ReceiverEbpfParserResyncs     metric.Int64ObservableCounter
+	ReceiverEbpfParserUnmatched   metric.Int64ObservableCounter
+	ReceiverEbpfProcesses         metric.Int64ObservableGauge
+	ReceiverEbpfQueueSize         metric.Int64ObservableGauge
+	ReceiverEbpfSegments          metric.Int64ObservableCounter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -151,6 +154,51 @@ func (builder *TelemetryBuilder) RegisterReceiverEbpfHooksCallback(cb metric.Int
 		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfHooks, obs: o})
 		return nil
 	}, builder.ReceiverEbpfHooks)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverEbpfKubernetesCurrentCallback sets callback for observable ReceiverEbpfKubernetesCurrent metric.
+func (builder *TelemetryBuilder) RegisterReceiverEbpfKubernetesCurrentCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfKubernetesCurrent, obs: o})
+		return nil
+	}, builder.ReceiverEbpfKubernetesCurrent)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverEbpfKubernetesErrorsCallback sets callback for observable ReceiverEbpfKubernetesErrors metric.
+func (builder *TelemetryBuilder) RegisterReceiverEbpfKubernetesErrorsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfKubernetesErrors, obs: o})
+		return nil
+	}, builder.ReceiverEbpfKubernetesErrors)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverEbpfKubernetesObjectsCallback sets callback for observable ReceiverEbpfKubernetesObjects metric.
+func (builder *TelemetryBuilder) RegisterReceiverEbpfKubernetesObjectsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfKubernetesObjects, obs: o})
+		return nil
+	}, builder.ReceiverEbpfKubernetesObjects)
 	if err != nil {
 		return err
 	}
@@ -333,6 +381,24 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_ebpf_hooks",
 		metric.WithDescription("1 for the capture backend in use. [Development]"),
 		metric.WithUnit("1"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfKubernetesCurrent, err = builder.meter.Int64ObservableGauge(
+		"otelcol_receiver_ebpf_kubernetes_current",
+		metric.WithDescription("1 for what is watched at the Kubernetes API server and up to date, 0 for what cannot be asked for. [Development]"),
+		metric.WithUnit("1"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfKubernetesErrors, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_ebpf_kubernetes_errors",
+		metric.WithDescription("Requests to the Kubernetes API server that failed; they are repeated. [Development]"),
+		metric.WithUnit("{request}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfKubernetesObjects, err = builder.meter.Int64ObservableGauge(
+		"otelcol_receiver_ebpf_kubernetes_objects",
+		metric.WithDescription("Objects of the Kubernetes API server that are known now. [Development]"),
+		metric.WithUnit("{object}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfLost, err = builder.meter.Int64ObservableCounter(
