@@ -19,6 +19,8 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
 EXEC := $(if $(SUDO),-exec '$(SUDO)')
 
 BIN := bin/otelcol-ebpf
+# Of the Collector; tools are built for this machine.
+TARGETARCH ?= $(shell $(GO) env GOARCH)
 BUILD := distribution/_build
 CONFIG ?= examples/local.yaml
 # How long make fuzz runs each fuzz target.
@@ -40,7 +42,7 @@ $(BUILD)/go.sum: builder-config.yaml go.mod go.sum distribution/tools.mod
 
 $(BIN): $(BUILD)/go.sum $(RECEIVER)
 	cd $(BUILD) && $(GO) mod tidy
-	cd $(BUILD) && CGO_ENABLED=0 $(GO) build -trimpath -tags=grpcnotrace -ldflags='-s -w' -o ../../$(BIN) .
+	cd $(BUILD) && CGO_ENABLED=0 GOARCH=$(TARGETARCH) $(GO) build -trimpath -tags=grpcnotrace -ldflags='-s -w' -o $(abspath $(BIN)) .
 
 .PHONY: run
 run: build

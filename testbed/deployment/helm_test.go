@@ -179,7 +179,7 @@ func TestChartReplacesExporter(t *testing.T) {
 config:
   exporters:
     otlp_grpc: null
-    otlp_grpc/jaeger: {endpoint: "http://jaeger:4317"}
+    otlp_grpc/jaeger: {endpoint: "jaeger:4317"}
   service: {pipelines: {traces: {exporters: [otlp_grpc/jaeger]}}}
 `)
 	check(t, o)
