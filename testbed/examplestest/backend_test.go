@@ -3,6 +3,7 @@
 package examplestest
 
 import (
+	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
@@ -23,6 +24,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 	"google.golang.org/grpc"
+	_ "google.golang.org/grpc/encoding/gzip" // what the exporter compresses with
 )
 
 // lock keeps test-beds from running beside each other: they listen on fixed ports.
@@ -86,15 +88,19 @@ func (b *backend) Export(_ context.Context, request ptraceotlp.ExportRequest) (p
 func httpBackend(t *testing.T, header, value string) *backend {
 	b := &backend{metrics: map[string]int{}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			return
-		}
 		if r.Header.Get(header) != value {
 			b.mu.Lock()
 			b.refused++
 			b.mu.Unlock()
 			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		unzipped, err := gzip.NewReader(r.Body)
+		if !assert.NoError(t, err) {
+			return
+		}
+		body, err := io.ReadAll(unzipped)
+		if !assert.NoError(t, err) {
 			return
 		}
 		switch r.URL.Path {
@@ -121,7 +127,6 @@ func httpBackend(t *testing.T, header, value string) *backend {
 			t.Errorf("nothing is sent to %s", r.URL.Path)
 		}
 	}))
-	server.Config.SetKeepAlivesEnabled(true)
 	t.Cleanup(server.Close)
 	b.address = server.URL + "/otlp"
 	return b
