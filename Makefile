@@ -66,15 +66,23 @@ test-unit:
 .PHONY: test-e2e
 test-e2e: build
 	testbed/run.sh $(GO) test $(EXEC) -count=1 -p=1 -timeout=20m
+	$(MAKE) test-deployment
+
+# What Kubernetes, systemd and container runtimes are given. A module of its own.
+.PHONY: test-deployment
+test-deployment: build
+	cd testbed/deployment && $(GO) test $(EXEC) -count=1 -timeout=15m ./...
 
 .PHONY: lint
 lint:
 	@unformatted=$$(gofmt -l receiver testbed); \
 	if [[ -n $$unformatted ]]; then echo "gofmt these:" $$unformatted; exit 1; fi
 	$(GO) vet ./...
+	cd testbed/deployment && $(GO) vet ./...
 	GOARCH=arm64 $(GO) vet ./receiver/...
 	GOOS=darwin $(GO) vet ./receiver
 	$(TOOL) staticcheck ./...
+	cd testbed/deployment && $(TOOL) staticcheck ./...
 	clang-format-16 --dry-run --Werror --style=file --fallback-style=none bpf/*.c bpf/*.h
 
 # What is generated is committed. clang-16, llvm-16 and libbpf-dev of Debian 12

@@ -51,6 +51,10 @@ needs=(
   "redis-cli redis-tools"
   "memcached memcached"
   "/usr/sbin/php-fpm8.2 php8.2-fpm"
+  "prometheus prometheus"
+  "podman podman"
+  "runc runc"
+  "systemd-analyze systemd"
 )
 there() { # command, module or |-separated files
   case "$1" in

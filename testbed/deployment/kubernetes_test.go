@@ -71,7 +71,7 @@ func leastPrivilege(t *testing.T, context *corev1.SecurityContext) {
 	assert.Zero(t, *context.RunAsUser)
 	assert.Equal(t, []corev1.Capability{"ALL"}, context.Capabilities.Drop)
 	assert.Equal(t, needed, context.Capabilities.Add)
-	assert.Equal(t, corev1.SeccompProfileTypeRuntimeDefault, context.SeccompProfile.Type)
+	assert.Equal(t, corev1.SeccompProfileTypeUnconfined, context.SeccompProfile.Type)
 	assert.Equal(t, corev1.AppArmorProfileTypeUnconfined, context.AppArmorProfile.Type)
 }
 
