@@ -46,6 +46,7 @@ type span struct {
 	kind  ptrace.SpanKind
 	path  string
 	error bool
+	from  string // namespace, pod and service
 }
 
 // backend collects what OTLP brings.
@@ -136,6 +137,12 @@ func (b *backend) add(td ptrace.Traces) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, rs := range td.ResourceSpans().All() {
+		var from []string
+		for _, key := range []string{"k8s.namespace.name", "k8s.pod.name", "service.name"} {
+			if value, ok := rs.Resource().Attributes().Get(key); ok {
+				from = append(from, value.Str())
+			}
+		}
 		for _, ss := range rs.ScopeSpans().All() {
 			for _, s := range ss.Spans().All() {
 				path, ok := s.Attributes().Get("url.path")
@@ -150,7 +157,9 @@ func (b *backend) add(td ptrace.Traces) {
 					_, after, _ = strings.Cut(after, "/")
 					path = pcommon.NewValueStr("/" + after)
 				}
-				b.spans = append(b.spans, span{s.TraceID(), s.Kind(), path.Str(), s.Status().Code() == ptrace.StatusCodeError})
+				b.spans = append(b.spans, span{
+					s.TraceID(), s.Kind(), path.Str(), s.Status().Code() == ptrace.StatusCodeError, strings.Join(from, "/"),
+				})
 			}
 		}
 	}
