@@ -21,12 +21,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// podman is one with storage of its own.
-type podman struct{ dir string }
+// podman is one with storage of its own. It refuses a run of more than 50 characters.
+type podman struct{ dir, run string }
 
 func (p podman) command(args ...string) *exec.Cmd {
 	return exec.Command("podman", append([]string{
-		"--root", filepath.Join(p.dir, "root"), "--runroot", filepath.Join(p.dir, "run"), "--storage-driver", "vfs",
+		"--root", filepath.Join(p.dir, "root"), "--runroot", p.run, "--storage-driver", "vfs",
 		"--cgroup-manager", "cgroupfs", "--events-backend", "file", "--runtime", "runc",
 	}, args...)...)
 }
@@ -83,8 +83,13 @@ func TestImage(t *testing.T) {
 		t.Fatal("run as root: make test-e2e")
 	}
 	dir := t.TempDir()
-	p := podman{dir}
-	t.Cleanup(func() { _ = p.command("rmi", "--all", "--force").Run() })
+	run, err := os.MkdirTemp("/tmp", "podman")
+	require.NoError(t, err)
+	p := podman{dir, run}
+	t.Cleanup(func() {
+		_ = p.command("rmi", "--all", "--force").Run()
+		_ = os.RemoveAll(run)
+	})
 	context := filepath.Join(dir, "context")
 	copyFile(t, binary(t), filepath.Join(context, "src", "bin", "otelcol-ebpf"))
 	copyFile(t, "/etc/ssl/certs/ca-certificates.crt", filepath.Join(context, "etc", "ssl", "certs", "ca-certificates.crt"))
