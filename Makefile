@@ -19,6 +19,8 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
 EXEC := $(if $(SUDO),-exec '$(SUDO)')
 
 BIN := bin/otelcol-ebpf
+# Of the Collector; tools are built for this machine.
+TARGETARCH ?= $(shell $(GO) env GOARCH)
 BUILD := distribution/_build
 CONFIG ?= examples/local.yaml
 # How long make fuzz runs each fuzz target.
@@ -40,7 +42,7 @@ $(BUILD)/go.sum: builder-config.yaml go.mod go.sum distribution/tools.mod
 
 $(BIN): $(BUILD)/go.sum $(RECEIVER)
 	cd $(BUILD) && $(GO) mod tidy
-	cd $(BUILD) && CGO_ENABLED=0 $(GO) build -trimpath -tags=grpcnotrace -ldflags='-s -w' -o ../../$(BIN) .
+	cd $(BUILD) && CGO_ENABLED=0 GOARCH=$(TARGETARCH) $(GO) build -trimpath -tags=grpcnotrace -ldflags='-s -w' -o $(abspath $(BIN)) .
 
 .PHONY: run
 run: build
@@ -64,6 +66,12 @@ test-unit: kubernetes
 .PHONY: test-e2e
 test-e2e: build kubernetes
 	testbed/run.sh $(GO) test $(EXEC) -count=1 -p=1 -timeout=20m
+	$(MAKE) test-deployment
+
+# What Kubernetes, systemd and container runtimes are given. A module of its own.
+.PHONY: test-deployment
+test-deployment: build
+	cd testbed/deployment && $(GO) test $(EXEC) -count=1 -timeout=15m ./...
 
 # The Kubernetes API server tests use: three minutes the first time.
 .PHONY: kubernetes
@@ -75,9 +83,11 @@ lint:
 	@unformatted=$$(gofmt -l receiver testbed); \
 	if [[ -n $$unformatted ]]; then echo "gofmt these:" $$unformatted; exit 1; fi
 	$(GO) vet ./...
+	cd testbed/deployment && $(GO) vet ./...
 	GOARCH=arm64 $(GO) vet ./receiver/...
 	GOOS=darwin $(GO) vet ./receiver
 	$(TOOL) staticcheck ./...
+	cd testbed/deployment && $(TOOL) staticcheck ./...
 	clang-format-16 --dry-run --Werror --style=file --fallback-style=none bpf/*.c bpf/*.h
 
 # What is generated is committed. clang-16, llvm-16 and libbpf-dev of Debian 12
