@@ -17,6 +17,16 @@ import (
 // needed are the rights a Collector with the ebpf receiver has, and no others.
 var needed = []corev1.Capability{"BPF", "PERFMON", "SYS_PTRACE", "DAC_READ_SEARCH"}
 
+// kustomizations are applied with `kubectl apply -k`.
+var kustomizations = []string{
+	"distribution/kubernetes/base",
+	"distribution/kubernetes/privileged",
+	"distribution/kubernetes/monitoring",
+	"examples/gateway",
+	"examples/beyla/daemonset",
+	"examples/odigos",
+}
+
 func build(t *testing.T, directory string) objects {
 	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).
 		Run(filesys.MakeFsOnDisk(), repository(t, strings.Split(directory, "/")...))
@@ -27,14 +37,7 @@ func build(t *testing.T, directory string) objects {
 }
 
 func TestKustomizations(t *testing.T) {
-	for _, directory := range []string{
-		"distribution/kubernetes/base",
-		"distribution/kubernetes/privileged",
-		"distribution/kubernetes/monitoring",
-		"examples/gateway",
-		"examples/beyla/daemonset",
-		"examples/odigos",
-	} {
+	for _, directory := range kustomizations {
 		t.Run(directory, func(t *testing.T) {
 			o := build(t, directory)
 			check(t, o)

@@ -42,6 +42,7 @@ func binary(t *testing.T) string {
 
 // objects are what one `kubectl apply` sends, by type.
 type objects struct {
+	documents   [][]byte
 	all         []runtime.Object
 	namespaces  []*corev1.Namespace
 	accounts    []*corev1.ServiceAccount
@@ -81,6 +82,7 @@ func decode(t *testing.T, text []byte) objects {
 		}
 		object, _, err := serializer.Decode(document, nil, nil)
 		require.NoError(t, err, string(document))
+		o.documents = append(o.documents, bytes.Clone(document))
 		o.all = append(o.all, object)
 		switch object := object.(type) {
 		case *corev1.Namespace:
