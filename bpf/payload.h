@@ -8,8 +8,8 @@
 /* iovecs walked per call; the rest of the bytes counts as not captured. */
 #define IOV_MAX_WALK 1024 /* UIO_MAXIOV: there are no more */
 /* Steps of a walk that a function takes, and how often it is called: two for every iovec, and the pieces. */
-#define WALK_STEPS 128
-#define WALK_ROUNDS 18
+#define WALK_STEPS 16
+#define WALK_ROUNDS 140
 
 static __always_inline long ring_output(struct scratch *s, __u32 ring, void *data, __u64 size)
 {

@@ -58,8 +58,6 @@ needs=(
   "/usr/sbin/dockerd docker.io"
   "/usr/sbin/php-fpm8.2 php8.2-fpm"
   "prometheus prometheus"
-  "podman podman"
-  "runc runc"
   "systemd-analyze systemd"
 )
 there() { # command, module or |-separated files

@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Runs the test-bed's tests by the command in the arguments, and those packages that
-# fail once more. What fails twice fails; what needed a second try is told at the end,
-# because it has a cause, too.
+# run.sh "PACKAGE ..." COMMAND ...
+#
+# Runs the command on the packages, and on those that fail once more. What fails twice
+# fails; what needed a second try is told at the end, because it has a cause, too.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
+read -ra packages <<<"$1"
+shift
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 
-"$@" ./testbed/... | tee "$output" && exit 0
+"$@" "${packages[@]}" | tee "$output" && exit 0
 mapfile -t failed < <(sed -n 's/^FAIL[[:space:]]\+\([^[:space:]]*\/[^[:space:]]*\).*/\1/p' "$output" | sort -u)
 # Nothing ran: it does not compile, or the command is wrong.
 ((${#failed[@]})) || exit 1

@@ -168,10 +168,6 @@ func TestExamplesAreValid(t *testing.T) {
 	for _, file := range collectorConfigs(t) {
 		t.Run(file, func(t *testing.T) {
 			out, err := exec.Command(binary(t), "validate", "--config", repository(t, "examples", file)).CombinedOutput()
-			if strings.Contains(string(out), `"k8s" is not an option`) {
-				t.Log("discovery does not know k8s yet:", string(out))
-				return
-			}
 			require.NoError(t, err, string(out))
 		})
 	}
