@@ -83,17 +83,17 @@ type answers struct {
 func (s *shard) name(x *exchange.Exchange) {
 	c := x.Connection
 	table := s.engine.peers.names
-	if table == nil || c == nil || c.Transport != exchange.TransportTCP || c.Opened == 0 || !c.Peer.IsValid() {
-		if c != nil {
-			c.Known.Named = true
-		}
+	if table == nil || c.Role == exchange.RoleServer || c.Transport != exchange.TransportTCP || c.Opened == 0 || !c.Peer.IsValid() {
+		c.Known.Named = true
 		return
 	}
 	if x.Role != exchange.RoleClient {
 		return // of who is neither, some exchanges may be a client's
 	}
-	if c.Known.Namings++; !s.await(c.Opened) && c.Known.Namings < maxNamings {
-		return
+	c.Known.Namings++
+	c.Known.Named = c.Known.Namings >= maxNamings
+	if !s.await(c.Opened) {
+		return // what is not read yet may be another name
 	}
 	c.Known.Named = true
 	c.ServerName = table.Find(asker(x), c.ID, c.Peer.Addr(), c.Opened)
@@ -218,10 +218,8 @@ type who struct {
 // meet finds out who is at the other end of a connection.
 func (s *shard) meet(x *exchange.Exchange) {
 	c, p := x.Connection, &s.engine.peers
-	if c == nil || !p.local && p.cluster == nil {
-		if c != nil {
-			c.Known.Met = true
-		}
+	if !p.local && p.cluster == nil {
+		c.Known.Met = true
 		return
 	}
 	var w who

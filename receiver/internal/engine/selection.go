@@ -380,8 +380,8 @@ func (s *selection) sweep() {
 
 // allows reports whether exchanges of a process are wanted. The kernel filters
 // already; this is for what passed before it was told. first says that the caller
-// is the reader of process records itself.
-func (s *selection) allows(pid uint32, first bool) bool {
+// is the reader of process records itself; idle is called while it is waited for.
+func (s *selection) allows(pid uint32, first bool, idle func()) bool {
 	if s.any {
 		return true
 	}
@@ -399,6 +399,7 @@ func (s *selection) allows(pid uint32, first bool) bool {
 	if !first {
 		s.hurry()
 		for range 40 {
+			idle()
 			time.Sleep(500 * time.Microsecond)
 			if selected, known := s.current(pid); known {
 				return selected

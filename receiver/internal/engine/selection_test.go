@@ -49,8 +49,8 @@ func TestSelection(t *testing.T) {
 	s.scan()
 	require.Equal(t, []capture.Verdict{capture.VerdictSelected}, told[wanted])
 	require.Equal(t, []capture.Verdict{capture.VerdictIgnored}, told[other])
-	require.True(t, s.allows(wanted, true))
-	require.False(t, s.allows(other, true))
+	require.True(t, s.allows(wanted, true, func() {}))
+	require.False(t, s.allows(other, true, func() {}))
 
 	s.scan()
 	require.Len(t, told[wanted], 1, "no news")
@@ -60,13 +60,13 @@ func TestSelection(t *testing.T) {
 	// Gone before it could be looked at: what it executed decides.
 	const gone = 1 << 22
 	s.executed(gone, "/usr/bin/sleep")
-	require.True(t, s.allows(gone, true))
+	require.True(t, s.allows(gone, true, func() {}))
 	s.forget(gone)
-	require.True(t, s.allows(gone, true), "its last segments may still come")
+	require.True(t, s.allows(gone, true, func() {}), "its last segments may still come")
 
 	// Not judged yet, and the record of its start is in another reader's ring.
 	late := start("tail", "-f", "/dev/null")
-	require.False(t, s.allows(late, false))
+	require.False(t, s.allows(late, false, func() {}))
 	require.Equal(t, 1, hurried)
 
 	// A verdict that changes names the process anew.
@@ -80,7 +80,7 @@ func TestSelectionOfEverything(t *testing.T) {
 	require.NoError(t, err)
 	s.executed(1, "")
 	s.scan()
-	require.True(t, s.allows(1, true))
+	require.True(t, s.allows(1, true, func() {}))
 	require.Empty(t, s.verdicts)
 }
 

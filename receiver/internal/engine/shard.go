@@ -50,6 +50,8 @@ type shard struct {
 	scanned atomic.Uint64
 	wanted  atomic.Bool
 	answers answers
+	// idle scans, if somebody waits for that, while the reader waits itself.
+	idle func()
 	// impatient is until when the others are not waited for.
 	impatient uint64
 	parties   map[who]*exchange.Party
@@ -80,6 +82,11 @@ func newShard(e *Engine, ring *capture.Ring, policies connection.Policies, maxCo
 		engine:    e,
 		ring:      ring,
 		batchSize: e.settings.Config.Limits.SpansPerBatch,
+	}
+	s.idle = func() {
+		if s.wanted.Load() {
+			s.scan()
+		}
 	}
 	s.builder = e.builder(s)
 	if e.settings.Metrics != nil {
@@ -256,7 +263,7 @@ func cause(errno uint32) exchange.Failure {
 // Begin implements exchange.Sink.
 func (s *shard) Begin(x *exchange.Exchange) {
 	x.Workload = nil
-	if !s.engine.selection.allows(x.PID, s.first) {
+	if !s.engine.selection.allows(x.PID, s.first, s.idle) {
 		return
 	}
 	x.Workload = s.workload(x.PID)
