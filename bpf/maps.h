@@ -180,10 +180,11 @@ struct runtime {
 	__u32 thread_wrong;
 	__u16 python_frames; /* of PyThreadState.datastack_chunk; 0: not known */
 	__u16 python_self;   /* of the task in the callback of one that waits */
-	__u16 pad2[2];
-	__u64 python_key;   /* address of the Py_tss_t of thread states */
-	__s32 tokio_task;   /* of the current task's number, from the thread pointer; 0: no tokio */
-	__u32 tokio_starts; /* set here: it has been seen to start tasks */
+	__u16 item_seen;     /* set here: where a thread of a pool was found to have its work item, */
+	__u16 item_at;       /* and where two were: from the beginning of its frames */
+	__u64 python_key;    /* address of the Py_tss_t of thread states */
+	__s32 tokio_task;    /* of the current task's number, from the thread pointer; 0: no tokio */
+	__u32 tokio_starts;  /* set here: it has been seen to start tasks */
 };
 
 struct {
@@ -202,9 +203,9 @@ struct unit {
 	__u8 loop;      /* it was seen serving several requests at once */
 	__u8 fresh;     /* uvloop: reading for `current` is the last thing it did on a socket */
 	__u8 deferred;  /* Node: it has turned to other things since it read for `current` */
-	__u8 searched;  /* Python: so often, in vain, for a pool's work item in its frames */
+	__u8 searched;  /* Python: so often for a pool's work item in its frames */
 	__u8 turns;     /* Node: it says when it turns to other things */
-	__u16 item_at;  /* where in its frames it has that; 0: not known */
+	__u16 pad;
 	/* Python: a task it has started, which had no context then, and for what. */
 	__u64 started;
 	struct context started_for;

@@ -58,8 +58,8 @@ var limits = map[string]limit{
 	// An event loop that reads on before it acts.
 	"haproxy": {minRight: 3, maxWrong: 0.1},
 	// Work handed to thread pools.
-	"python par":   {minRight: 65, maxWrong: 0.1},
-	"gunicorn par": {minRight: 50, maxWrong: 0.1},
+	"python par":   {minRight: 99, maxWrong: 0.1},
+	"gunicorn par": {minRight: 99, maxWrong: 0.1},
 	"spring par":   {minRight: 20, maxWrong: 0.1},
 	"java":         {minRight: 15, maxWrong: 0.1},
 	"java par":     {minRight: 10, maxWrong: 0.1},
