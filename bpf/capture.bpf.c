@@ -683,6 +683,31 @@ int tokio_spawn(struct pt_regs *regs)
 	return rt && rt->tokio_task ? tokio_starts(task, rt, SECOND_ARGUMENT(regs)) : 0;
 }
 
+static __always_inline struct runtime *haproxy_runtime(struct task_struct *task)
+{
+	struct runtime *rt = enabled ? runtime_of(task->tgid) : NULL;
+
+	return rt && rt->event_loop ? rt : NULL;
+}
+
+SEC("uprobe")
+int haproxy_accept(struct pt_regs *regs)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct runtime *rt = haproxy_runtime(task);
+
+	return rt ? haproxy_accepts(task, rt, FIRST_ARGUMENT(regs)) : 0;
+}
+
+SEC("uprobe")
+int haproxy_process(struct pt_regs *regs)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct runtime *rt = haproxy_runtime(task);
+
+	return rt ? haproxy_processes(task, rt, SECOND_ARGUMENT(regs)) : 0;
+}
+
 /*
  * Node calls what timers, setImmediate, V8 itself or threads of its pool put off: until
  * its next read nobody knows for whom, but see node_done. It looks for setImmediate's in

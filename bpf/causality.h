@@ -270,6 +270,7 @@ static __always_inline void check(__u32 *right, __u32 *wrong, bool answers)
 
 #include "python.h"
 #include "tokio.h"
+#include "haproxy.h"
 
 static __always_inline void thread_set(struct task_struct *task, struct runtime *rt, const struct context *x,
 				       bool borrowed)
@@ -283,6 +284,7 @@ static __always_inline void thread_set(struct task_struct *task, struct runtime 
 	u->current = *x;
 	u->borrowed = borrowed;
 	u->deferred = 0;
+	u->told = 0;
 	u->switches = task->nvcsw;
 }
 
@@ -442,6 +444,10 @@ static __always_inline void context_now(struct task_struct *task, struct runtime
 			return;
 		}
 	}
+	if (rt->streams) {
+		haproxy_work(task, rt, x);
+		return;
+	}
 	u = unit_of(task, false);
 	if (!u || !request_of(&u->current)) {
 		handed_over(rt, task->pid, x);
@@ -593,6 +599,7 @@ static __always_inline void request_arrived(struct scratch *s, struct conn *c, s
 		return;
 	x.seed = s->record.identity;
 	r->state = REQUEST_ACTIVE;
+	r->taken = 0;
 	r->trace = x.seed;
 	r->parent = 0;
 	r->seed = x.seed;
@@ -628,6 +635,8 @@ static __always_inline void request_arrived(struct scratch *s, struct conn *c, s
 		return;
 	}
 	thread_set(task, rt, &x, false);
+	if (rt->streams)
+		haproxy_read(task);
 	if (rt->python_context)
 		python_read(task, rt, &x);
 	if (rt->tokio_task)
@@ -656,6 +665,8 @@ static __always_inline void request_continued(struct conn *c, struct task_struct
 		goroutine_set(tgid_of(task), task, rt, &c->current);
 	else if (!rt->g_goid) {
 		thread_set(task, rt, &c->current, false);
+		if (rt->streams)
+			haproxy_read(task);
 		if (rt->python_context)
 			python_read(task, rt, &c->current);
 		if (rt->tokio_task)
@@ -691,7 +702,10 @@ static __always_inline void response_left(struct scratch *s, struct conn *c, str
 	u = unit_of(task, false);
 	if (!u)
 		return;
-	if ((rt->event_loop || u->loop) && same_turn(u, task)) {
+	if (u->told) {
+		if (same_turn(u, task) && active(&u->current))
+			check(&rt->task_right, &rt->task_wrong, u->current.seed == c->current.seed);
+	} else if ((rt->event_loop || u->loop) && same_turn(u, task)) {
 		if (u->current.seed == c->current.seed)
 			check(&rt->right, &rt->wrong, true);
 		else if (active(&u->current) && !(doubtful(&u->current) && trusted(rt->right, rt->wrong)))
@@ -711,6 +725,11 @@ static __always_inline struct request *made_for(struct conn *c, struct task_stru
 	context_now(task, rt, tgid_of(task), c, true, x);
 	if (rt && rt->python_context)
 		python_moved(task);
+	/* HAProxy sends outside of streams only on connections that these have opened. */
+	if (rt && rt->streams && c->opened && !c->requests && active(&c->current)) {
+		*x = c->current;
+		x->method = doubtful(x) ? METHOD_AMBIGUOUS : METHOD_CONNECT;
+	}
 	/* (tokio's tasks that open one start the task that writes there.) */
 	if (!(rt && rt->tokio_task) && (!x->seed || x->method == METHOD_EVENT_LOOP || x->method == METHOD_AMBIGUOUS) &&
 	    c->role == ROLE_CLIENT && !c->requests && c->current.seed) {
@@ -793,8 +812,11 @@ static __always_inline void response_arrived(struct conn *c, struct task_struct 
 		python_moved(task);
 	if (rt && rt->tokio_task)
 		tokio_answered(task, rt, &c->current);
-	if (rt && !rt->g_goid && (rt->event_loop || in_loop(task)))
+	if (rt && !rt->g_goid && (rt->event_loop || in_loop(task))) {
 		thread_set(task, rt, &c->current, true);
+		if (rt->streams)
+			haproxy_moved(task);
+	}
 }
 
 /* What the kernel knows about the exchange so far. */

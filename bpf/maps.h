@@ -135,7 +135,8 @@ struct request {
 	__u64 seed;   /* its identity */
 	__u64 trace;  /* identity of the first request of the trace */
 	__u64 parent; /* identity of the client's request it is the other end of, or 0 */
-	__u64 state;  /* enum request_state */
+	__u32 state;  /* enum request_state */
+	__u32 taken;  /* HAProxy: a stream was made for it */
 };
 
 #define REQUEST_SLOTS 65536
@@ -156,8 +157,8 @@ struct runtime {
 	__u16 g_goid; /* not 0: a Go program */
 	__u16 g_parent;
 	__u16 g_stack_hi;
-	__u8 event_loop; /* its threads serve several requests at once; also found out here */
-	__u8 pad;
+	__u8 event_loop;  /* its threads serve several requests at once; also found out here */
+	__u8 streams;     /* set here: HAProxy, whose streams are watched */
 	__u16 chan_recvq; /* first of runtime.hchan.recvq, from the channel */
 	__u16 sudog_c;    /* runtime.sudog.c; its g comes first */
 	__s32 tls_g;      /* of the g, from the thread pointer; 0: it is in a register */
@@ -201,11 +202,12 @@ struct unit {
 	__u64 switches; /* its voluntary context switches by then */
 	__u8 borrowed;  /* it only read a response for it */
 	__u8 loop;      /* it was seen serving several requests at once */
-	__u8 fresh;     /* uvloop: reading for `current` is the last thing it did on a socket */
+	__u8 fresh;     /* uvloop, HAProxy: reading for `current` is the last thing it did on a socket */
 	__u8 deferred;  /* Node: it has turned to other things since it read for `current` */
 	__u8 searched;  /* Python: so often for a pool's work item in its frames */
 	__u8 turns;     /* Node: it says when it turns to other things */
-	__u16 pad;
+	__u8 told;      /* HAProxy: `current` is what the stream is for that it runs */
+	__u8 pad;
 	/* Python: a task it has started, which had no context then, and for what. */
 	__u64 started;
 	struct context started_for;
@@ -267,6 +269,7 @@ enum task_kind {
 	TASK_TOKIO = 2,  /* number of a tokio task */
 	TASK_ITEM = 3,   /* address of a Python object put into a queue for threads */
 	TASK_POOL = 4,   /* address of what libuv has given to its pool of threads */
+	TASK_STREAM = 5, /* address of a stream of HAProxy's */
 	TASK_WRITE = 1,  /* file descriptor: for whom uvloop will write there when it comes to it */
 };
 

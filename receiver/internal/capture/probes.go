@@ -433,7 +433,7 @@ func (p *Probes) SetRuntime(pid uint32, r Runtime) error {
 	var known captureRuntime
 	if p.coll.Maps["runtimes"].Lookup(pid, &known) == nil {
 		v.Active, v.Uvloop, v.Pools, v.TokioStarts = known.Active, known.Uvloop, known.Pools, known.TokioStarts
-		v.ItemSeen, v.ItemAt = known.ItemSeen, known.ItemAt
+		v.Streams, v.ItemSeen, v.ItemAt = known.Streams, known.ItemSeen, known.ItemAt
 	}
 	if err := p.coll.Maps["runtimes"].Put(pid, v); err != nil {
 		return fmt.Errorf("set runtime of process %d: %w", pid, err)

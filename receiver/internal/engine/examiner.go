@@ -133,8 +133,9 @@ var functions = map[runtimes.FunctionName]capture.Function{
 	runtimes.QueuePut:     capture.PythonPut,
 	runtimes.UVLoopWrite:  capture.UVLoopWrite,
 	runtimes.NodeDeferred: capture.NodeDeferred, runtimes.NodeSubmit: capture.NodeSubmit, runtimes.NodeDone: capture.NodeDone,
-	runtimes.TokioWake:  capture.TokioWake,
-	runtimes.TokioSpawn: capture.TokioSpawn,
+	runtimes.TokioWake:     capture.TokioWake,
+	runtimes.TokioSpawn:    capture.TokioSpawn,
+	runtimes.HAProxyAccept: capture.HAProxyAccept, runtimes.HAProxyProcess: capture.HAProxyProcess,
 }
 
 // works is how processes of a runtime work; false if that is not known.

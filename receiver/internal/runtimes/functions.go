@@ -44,6 +44,10 @@ const (
 	TokioWake FunctionName = "tokio_wake"
 	// TokioSpawn is what takes over a new tokio task, its second argument.
 	TokioSpawn FunctionName = "tokio_spawn"
+	// HAProxyAccept is what is called with each new stream, its first argument, and
+	// HAProxyProcess is what works on one, its second argument.
+	HAProxyAccept  FunctionName = "haproxy_accept"
+	HAProxyProcess FunctionName = "haproxy_process"
 )
 
 // object is what an ELF file tells that brings a runtime, or a part of one.
@@ -158,6 +162,7 @@ func readObject(file *os.File, path string) (o *object, err error) {
 		// Without what is called in every turn, the others would say too little.
 		o.functions = nil
 	}
+	o.haproxy(f, symbols)
 	local, _ := f.Symbols()
 	o.tokio(f, local)
 	o.libuv(f, local)

@@ -97,7 +97,7 @@ func (e *Examiner) Examine(pid uint32) (Process, error) {
 		p = Process{Kind: kind, Version: version}
 	}
 	switch p.Kind {
-	case Node:
+	case Node, HAProxy:
 		p.Functions = e.functions(pid, exe)
 		return p, nil
 	case Native, Rust, Python, Apache:
