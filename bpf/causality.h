@@ -726,10 +726,8 @@ static __always_inline struct request *made_for(struct conn *c, struct task_stru
 	if (rt && rt->python_context)
 		python_moved(task);
 	/* HAProxy sends outside of streams only on connections that these have opened. */
-	if (rt && rt->streams && c->opened && !c->requests && active(&c->current)) {
-		*x = c->current;
-		x->method = doubtful(x) ? METHOD_AMBIGUOUS : METHOD_CONNECT;
-	}
+	if (rt && rt->streams && c->opened && !c->requests)
+		x->seed = 0;
 	/* (tokio's tasks that open one start the task that writes there.) */
 	if (!(rt && rt->tokio_task) && (!x->seed || x->method == METHOD_EVENT_LOOP || x->method == METHOD_AMBIGUOUS) &&
 	    c->role == ROLE_CLIENT && !c->requests && c->current.seed) {
