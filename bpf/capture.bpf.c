@@ -685,7 +685,7 @@ int tokio_spawn(struct pt_regs *regs)
 
 static __always_inline struct runtime *haproxy_runtime(struct task_struct *task)
 {
-	struct runtime *rt = enabled ? runtime_of(task->tgid) : NULL;
+	struct runtime *rt = enabled ? runtime_of(tgid_of(task)) : NULL;
 
 	return rt && rt->event_loop ? rt : NULL;
 }

@@ -268,9 +268,18 @@ static __always_inline void check(__u32 *right, __u32 *wrong, bool answers)
 	}
 }
 
-#include "python.h"
-#include "tokio.h"
+/* The file descriptor of the system call that the task makes, plus 1. */
+static __always_inline __u32 descriptor(struct task_struct *task)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+
+	return (__u32)ARG0(regs) + 1;
+}
+
 #include "haproxy.h"
+#include "python.h"
+#include "ruby.h"
+#include "tokio.h"
 
 static __always_inline void thread_set(struct task_struct *task, struct runtime *rt, const struct context *x,
 				       bool borrowed)
@@ -375,14 +384,6 @@ static __always_inline void thread_started(struct task_struct *task, struct runt
 	bpf_map_update_elem(&handoffs, &pid, &fresh, BPF_ANY);
 }
 
-/* The file descriptor of the system call that the task makes, plus 1. */
-static __always_inline __u32 descriptor(struct task_struct *task)
-{
-	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
-
-	return (__u32)ARG0(regs) + 1;
-}
-
 /*
  * For whom does the current task, thread or goroutine work? `sends`: a request is about
  * to leave, or has left, by the system call being made.
@@ -447,6 +448,18 @@ static __always_inline void context_now(struct task_struct *task, struct runtime
 	if (rt->streams) {
 		haproxy_work(task, rt, x);
 		return;
+	}
+	if (rt->ruby_tls) {
+		struct scratch *s = scratch_get();
+
+		ruby_work();
+		if (s && s->found.seed) {
+			x->seed = s->found.seed;
+			x->slot = s->found.slot;
+			x->method = rt->active <= 1 || trusted(rt->task_right, rt->task_wrong) ? METHOD_TASK
+											       : METHOD_AMBIGUOUS;
+			return;
+		}
 	}
 	u = unit_of(task, false);
 	if (!u || !request_of(&u->current)) {
@@ -637,6 +650,8 @@ static __always_inline void request_arrived(struct scratch *s, struct conn *c, s
 	thread_set(task, rt, &x, false);
 	if (rt->streams)
 		haproxy_read(task);
+	if (rt->ruby_tls)
+		ruby_read(task, &x);
 	if (rt->python_context)
 		python_read(task, rt, &x);
 	if (rt->tokio_task)
@@ -667,6 +682,8 @@ static __always_inline void request_continued(struct conn *c, struct task_struct
 		thread_set(task, rt, &c->current, false);
 		if (rt->streams)
 			haproxy_read(task);
+		if (rt->ruby_tls)
+			ruby_read(task, &c->current);
 		if (rt->python_context)
 			python_read(task, rt, &c->current);
 		if (rt->tokio_task)
@@ -681,6 +698,11 @@ static __always_inline void response_left(struct scratch *s, struct conn *c, str
 	struct request *r = request_of(&c->current);
 	struct unit *u;
 
+	if (r && rt && rt->ruby_tls) {
+		ruby_work();
+		if (s->found.seed)
+			check(&rt->task_right, &rt->task_wrong, s->found.seed == c->current.seed);
+	}
 	if (r) {
 		r->state = REQUEST_ANSWERED;
 		/* By now the client's end is known, too, if it is here. */
@@ -696,14 +718,14 @@ static __always_inline void response_left(struct scratch *s, struct conn *c, str
 	if (rt->python_context) {
 		python_moved(task);
 		python_work(descriptor(task));
-		if (s->found.seed && active(&s->found))
+		if (s->found.seed == c->current.seed || active(&s->found))
 			check(&rt->task_right, &rt->task_wrong, s->found.seed == c->current.seed);
 	}
 	u = unit_of(task, false);
 	if (!u)
 		return;
 	if (u->told) {
-		if (same_turn(u, task) && active(&u->current))
+		if (same_turn(u, task) && (u->current.seed == c->current.seed || active(&u->current)))
 			check(&rt->task_right, &rt->task_wrong, u->current.seed == c->current.seed);
 	} else if ((rt->event_loop || u->loop) && same_turn(u, task)) {
 		if (u->current.seed == c->current.seed)
@@ -843,6 +865,8 @@ static __always_inline void connection_made(struct conn *c, struct task_struct *
 	if (!rt || rt->g_goid)
 		return;
 	c->opened = 1;
+	if (rt->ruby_tls)
+		ruby_connects(task);
 	context_now(task, rt, tgid_of(task), c, false, &x);
 	if (x.method && (x.method < METHOD_LINKS || doubtful(&x)) && active(&x))
 		c->current = x;

@@ -36,7 +36,7 @@ static __always_inline int haproxy_accepts(struct task_struct *task, struct runt
 	struct unit *u = unit_of(task, false);
 	struct context x = {};
 	struct request *r;
-	__u32 tgid = task->tgid;
+	__u32 tgid = tgid_of(task);
 
 	rt->streams = 1;
 	r = u && u->fresh ? request_of(&u->current) : NULL;
@@ -64,7 +64,7 @@ static __always_inline int haproxy_processes(struct task_struct *task, struct ru
 	u = unit_of(task, false);
 	if (!u)
 		return 0;
-	known = task_work(task->tgid, TASK_STREAM, stream);
+	known = task_work(tgid_of(task), TASK_STREAM, stream);
 	if (known) {
 		u->current.seed = known->seed;
 		u->current.slot = known->slot;

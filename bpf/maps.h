@@ -186,6 +186,9 @@ struct runtime {
 	__u64 python_key;    /* address of the Py_tss_t of thread states */
 	__s32 tokio_task;    /* of the current task's number, from the thread pointer; 0: no tokio */
 	__u32 tokio_starts;  /* set here: it has been seen to start tasks */
+	__u64 ruby_tls;      /* address of the tls_index of ruby_current_ec; 0: not known */
+	__u32 ruby_at;       /* set here: where in its threads' stacks the connection is, words */
+	__u32 pad2;
 };
 
 struct {
@@ -204,7 +207,7 @@ struct unit {
 	__u8 loop;      /* it was seen serving several requests at once */
 	__u8 fresh;     /* uvloop, HAProxy: reading for `current` is the last thing it did on a socket */
 	__u8 deferred;  /* Node: it has turned to other things since it read for `current` */
-	__u8 searched;  /* Python: so often for a pool's work item in its frames */
+	__u8 searched;  /* Python, Ruby: so often for a pool's work item, or a connection, in its frames */
 	__u8 turns;     /* Node: it says when it turns to other things */
 	__u8 told;      /* HAProxy: `current` is what the stream is for that it runs */
 	__u8 pad;
@@ -270,6 +273,7 @@ enum task_kind {
 	TASK_ITEM = 3,   /* address of a Python object put into a queue for threads */
 	TASK_POOL = 4,   /* address of what libuv has given to its pool of threads */
 	TASK_STREAM = 5, /* address of a stream of HAProxy's */
+	TASK_SOCKET = 6, /* Ruby: file descriptor of a server's connection, whose request that is */
 	TASK_WRITE = 1,  /* file descriptor: for whom uvloop will write there when it comes to it */
 };
 
@@ -425,8 +429,8 @@ struct go_chan {
 #define GO_FRAME_END 88
 #define GO_FRAME_WORDS 7
 
-/* Words of a Python thread's frames that are searched: four of them are enough. */
-#define PYTHON_FRAMES 128
+/* Words of a thread's first frames that are searched (Python: four of them are enough). */
+#define STACK_WORDS 128
 
 /*
  * Per-CPU working memory. Tracepoint programs run with preemption disabled, so
@@ -454,7 +458,7 @@ struct scratch {
 	__u64 waiter;                /* by waiting_goroutine */
 	__u64 words[GO_FRAME_WORDS]; /* of a goroutine's outermost frame */
 	struct join no_join;         /* zeros */
-	__u64 frames[PYTHON_FRAMES]; /* the first words of a Python thread's frames */
+	__u64 frames[STACK_WORDS];   /* the first words of a Python or Ruby thread's frames */
 	/* Walk over an iovec array; kept here so that loop states stay equal. */
 	__u64 iov;
 	__u64 base, prev_base;

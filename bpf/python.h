@@ -198,7 +198,7 @@ __attribute__((noinline)) int python_item(void)
 	} else if (bpf_probe_read_user(s->frames, sizeof(s->frames), (void *)(chunk + PYTHON_CHUNK_FRAMES)) == 0) {
 		u->searched++;
 #pragma clang loop unroll(disable)
-		for (i = 0; i < PYTHON_FRAMES; i++) {
+		for (i = 0; i < STACK_WORDS; i++) {
 			struct context *x = python_taken(task, tgid, s->frames[i]);
 
 			if (!x)

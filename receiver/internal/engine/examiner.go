@@ -159,7 +159,7 @@ func works(p runtimes.Process) (r capture.Runtime, ok bool) {
 		// If it turns out to have event loops, they have to prove themselves.
 		r.Batched = true
 	}
-	r.TokioTask = p.TokioTask
+	r.TokioTask, r.RubyThread = p.TokioTask, p.RubyThread
 	if y := p.Python; y != nil {
 		r.Python = capture.PythonRuntime{
 			Context: y.Context, TaskContext: y.TaskContext, FutureCallback: y.FutureCallback, CallbackTask: y.CallbackTask, Frames: y.Frames, Key: y.Key,

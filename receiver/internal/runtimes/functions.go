@@ -56,6 +56,8 @@ type object struct {
 	start uint64
 	// pyRuntime is the address of _PyRuntime, 0 if it is not there.
 	pyRuntime uint64
+	// rubyThread is the address of the tls_index of ruby_current_ec, 0 if it is not there.
+	rubyThread uint64
 	// tokioTask as in Process.
 	tokioTask int32
 	functions []Function
@@ -163,6 +165,7 @@ func readObject(file *os.File, path string) (o *object, err error) {
 		o.functions = nil
 	}
 	o.haproxy(f, symbols)
+	o.ruby(f, symbols)
 	local, _ := f.Symbols()
 	o.tokio(f, local)
 	o.libuv(f, local)
