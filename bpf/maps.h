@@ -455,6 +455,7 @@ struct scratch {
 	struct go_chan channel;      /* of is_result_channel */
 	__u64 sudog[16];             /* who waits at it */
 	struct context found;        /* by goroutine_context */
+	struct context now;          /* by context_now */
 	__u64 waiter;                /* by waiting_goroutine */
 	__u64 words[GO_FRAME_WORDS]; /* of a goroutine's outermost frame */
 	struct join no_join;         /* zeros */

@@ -490,6 +490,7 @@ type captureScratch struct {
 	}
 	Sudog    [16]uint64
 	Found    captureContext
+	Now      captureContext
 	Waiter   uint64
 	Words    [7]uint64
 	NoJoin   captureJoin

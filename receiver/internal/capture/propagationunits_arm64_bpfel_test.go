@@ -416,6 +416,7 @@ type propagationUnitsScratch struct {
 	}
 	Sudog    [16]uint64
 	Found    propagationUnitsContext
+	Now      propagationUnitsContext
 	Waiter   uint64
 	Words    [7]uint64
 	NoJoin   propagationUnitsJoin
