@@ -609,22 +609,24 @@ __attribute__((noinline)) int request_read(struct conn *c)
 	struct task_struct *task = bpf_get_current_task_btf();
 	__u32 tgid = tgid_of(task);
 	struct runtime *rt = runtime_of(tgid);
+	struct context x;
 
 	if (!c || !rt)
 		return 0;
+	x = c->current;
 	if (rt->g_goid) {
-		goroutine_set(tgid, task, rt, &c->current);
+		goroutine_set(tgid, task, rt, &x);
 		return 0;
 	}
-	thread_set(task, rt, &c->current, false);
+	thread_set(task, rt, &x, false);
 	if (rt->streams)
 		haproxy_read(task);
 	if (rt->ruby_tls)
-		ruby_read(task, &c->current);
+		ruby_read(task, &x);
 	if (rt->python_context)
-		python_read(task, rt, &c->current);
+		python_read(task, rt, &x);
 	if (rt->tokio_task)
-		tokio_read(task, rt, &c->current);
+		tokio_read(task, rt, &x);
 	return 0;
 }
 
