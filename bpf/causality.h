@@ -787,7 +787,7 @@ static __always_inline void request_left(struct scratch *s, struct conn *c, stru
 					 struct task_struct *task, __u64 start, __u32 len)
 {
 	__u32 position = join_position(c, DIR_SENT, start, len);
-	struct context x = {};
+	struct context *x = &s->now;
 	struct request *r;
 	struct join *j;
 	__u64 trace;
@@ -795,24 +795,24 @@ static __always_inline void request_left(struct scratch *s, struct conn *c, stru
 	if (inject && c->prepared.identity && c->prepared.position == position) {
 		c->prepared.taken = 1;
 		s->record.identity = c->prepared.identity;
-		x = c->prepared.current;
-		r = request_of(&x);
+		*x = c->prepared.current;
+		r = request_of(x);
 	} else {
-		r = made_for(s, c, task, &x);
+		r = made_for(s, c, task, x);
 	}
 	c->requests = 1;
 	trace = s->record.identity;
 	if (r) {
-		s->record.method = x.method;
-		s->record.parent = x.seed;
+		s->record.method = x->method;
+		s->record.parent = x->seed;
 		s->record.trace = r->trace;
-		if (x.method < METHOD_LINKS)
+		if (x->method < METHOD_LINKS)
 			trace = r->trace;
 	} else {
 		s->record.trace = trace;
 	}
 	/* Even if it is not to be believed yet: that is checked with its response. */
-	c->current = x;
+	c->current = *x;
 	if (tp)
 		c->start_retransmits = TCP_READ(tp, total_retrans);
 
@@ -822,8 +822,8 @@ static __always_inline void request_left(struct scratch *s, struct conn *c, stru
 	j->client_seed = s->record.identity;
 	j->client_trace = trace;
 	if (inject) {
-		j->client_for = r && x.method < METHOD_LINKS ? x.seed : 0;
-		j->client_slot = x.slot;
+		j->client_for = r && x->method < METHOD_LINKS ? x->seed : 0;
+		j->client_slot = x->slot;
 	}
 	j->client_position = position;
 	barrier_full(j);

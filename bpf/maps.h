@@ -432,6 +432,26 @@ struct go_chan {
 /* Words of a thread's first frames that are searched (Python: four of them are enough). */
 #define STACK_WORDS 128
 
+/* The beginning of rb_io (Ruby 3.0 to 3.4), of rb_execution_context_t and rb_control_frame_t (2.5 to 3.4). */
+struct ruby_values {
+	__u64 index[2]; /* tls_index: module and offset */
+	struct {
+		__u64 self;
+		__u64 stdio_file;
+		__s32 fd;
+		__u32 mode;
+	} io;
+	struct {
+		__u64 stack;
+		__u64 size; /* words */
+		__u64 frame;
+	} context;
+	struct {
+		__u64 pc;
+		__u64 sp;
+	} frame;
+};
+
 /*
  * Per-CPU working memory. Tracepoint programs run with preemption disabled, so
  * it belongs to one call at a time. The data area is larger than PART_SIZE
@@ -456,6 +476,7 @@ struct scratch {
 	__u64 sudog[16];             /* who waits at it */
 	struct context found;        /* by goroutine_context */
 	struct context now;          /* by context_now */
+	struct ruby_values ruby;     /* of a Ruby thread */
 	__u64 waiter;                /* by waiting_goroutine */
 	__u64 words[GO_FRAME_WORDS]; /* of a goroutine's outermost frame */
 	struct join no_join;         /* zeros */

@@ -13,42 +13,23 @@
 
 #include "task.h"
 
-/* T_FILE, struct RFile.fptr (Ruby 2 and 3); struct rb_io: self, stdio_file, fd (3.0 to 3.4). */
+/* T_FILE, struct RFile.fptr (Ruby 2 and 3). */
 #define RUBY_TYPE_MASK 0x1f
 #define RUBY_FILE 0x0b
 #define RUBY_FILE_IO 16
 
-struct ruby_io {
-	__u64 self;
-	__u64 stdio_file;
-	__s32 fd;
-	__u32 mode;
-};
-
 /* So often is a thread searched that has no connection in its stack, at most. */
 #define RUBY_SEARCHES 16
 
-/* The beginning of rb_execution_context_t, and of rb_control_frame_t (2.5 to 3.4). */
-struct ruby_context {
-	__u64 stack;
-	__u64 size; /* words */
-	__u64 frame;
-};
-
-struct ruby_frame {
-	__u64 pc;
-	__u64 sp;
-};
-
 /* The address of the current thread's execution context, or 0: a thread local variable of a library. */
-static __always_inline __u64 ruby_thread(struct task_struct *task, struct runtime *rt)
+static __always_inline __u64 ruby_thread(struct scratch *s, struct task_struct *task, struct runtime *rt)
 {
 	__u64 context = 0;
 #if defined(__TARGET_ARCH_x86)
 	/* tls_index: module and offset; glibc: tcbhead_t.dtv, an array of dtv_t. */
-	__u64 index[2] = {}, dtv = 0, block = 0;
+	__u64 *index = s->ruby.index, dtv = 0, block = 0;
 
-	if (bpf_probe_read_user(index, sizeof(index), (void *)rt->ruby_tls) || !index[0] ||
+	if (bpf_probe_read_user(index, sizeof(s->ruby.index), (void *)rt->ruby_tls) || !index[0] ||
 	    bpf_probe_read_user(&dtv, sizeof(dtv), (void *)(task->thread.fsbase + 8)) ||
 	    bpf_probe_read_user(&block, sizeof(block), (void *)(dtv + index[0] * 16)))
 		return 0;
@@ -58,19 +39,19 @@ static __always_inline __u64 ruby_thread(struct task_struct *task, struct runtim
 }
 
 /* What is known of the connection that a value is, NULL if it is none with a request to serve. */
-static __always_inline struct context *ruby_connection(__u32 tgid, __u64 value)
+static __always_inline struct context *ruby_connection(struct scratch *s, __u32 tgid, __u64 value)
 {
 	__u64 flags = 0, at = 0;
-	struct ruby_io io = {};
 	struct context *known;
 
 	/* Small numbers, symbols, nil and so on are no addresses. */
 	if (value < 4096 || (value & 7) || bpf_probe_read_user(&flags, sizeof(flags), (void *)value) ||
 	    (flags & RUBY_TYPE_MASK) != RUBY_FILE ||
 	    bpf_probe_read_user(&at, sizeof(at), (void *)(value + RUBY_FILE_IO)) ||
-	    bpf_probe_read_user(&io, sizeof(io), (void *)at) || io.self != value || io.fd < 0)
+	    bpf_probe_read_user(&s->ruby.io, sizeof(s->ruby.io), (void *)at) || s->ruby.io.self != value ||
+	    s->ruby.io.fd < 0)
 		return NULL;
-	known = task_work(tgid, TASK_SOCKET, io.fd);
+	known = task_work(tgid, TASK_SOCKET, s->ruby.io.fd);
 	return known && active(known) ? known : NULL;
 }
 
@@ -85,8 +66,6 @@ __attribute__((noinline)) int ruby_work(void)
 	struct runtime *rt = runtime_of(tgid_of(task));
 	struct scratch *s = scratch_get();
 	struct context *known = NULL;
-	struct ruby_context ec = {};
-	struct ruby_frame frame = {};
 	__u32 tgid = tgid_of(task);
 	__u64 at, value = 0;
 	struct unit *u;
@@ -97,23 +76,25 @@ __attribute__((noinline)) int ruby_work(void)
 	s->found.seed = 0;
 	if (!rt->ruby_tls)
 		return 0;
-	at = ruby_thread(task, rt);
-	if (!at || bpf_probe_read_user(&ec, sizeof(ec), (void *)at) || ec.frame - ec.stack >= ec.size * 8 ||
-	    bpf_probe_read_user(&frame, sizeof(frame), (void *)ec.frame) || frame.sp - ec.stack >= ec.size * 8)
+	at = ruby_thread(s, task, rt);
+	if (!at || bpf_probe_read_user(&s->ruby.context, sizeof(s->ruby.context), (void *)at) ||
+	    s->ruby.context.frame - s->ruby.context.stack >= s->ruby.context.size * 8 ||
+	    bpf_probe_read_user(&s->ruby.frame, sizeof(s->ruby.frame), (void *)s->ruby.context.frame) ||
+	    s->ruby.frame.sp - s->ruby.context.stack >= s->ruby.context.size * 8)
 		return 0;
-	at = ec.stack + rt->ruby_at * 8;
-	if (rt->ruby_at && at < frame.sp && bpf_probe_read_user(&value, sizeof(value), (void *)at) == 0)
-		known = ruby_connection(tgid, value);
+	at = s->ruby.context.stack + rt->ruby_at * 8;
+	if (rt->ruby_at && at < s->ruby.frame.sp && bpf_probe_read_user(&value, sizeof(value), (void *)at) == 0)
+		known = ruby_connection(s, tgid, value);
 	u = unit_of(task, true);
 	if (!known && u && u->searched < RUBY_SEARCHES) {
 		u->searched++;
-		if (bpf_probe_read_user(s->frames, sizeof(s->frames), (void *)ec.stack))
+		if (bpf_probe_read_user(s->frames, sizeof(s->frames), (void *)s->ruby.context.stack))
 			return 0;
 #pragma clang loop unroll(disable)
 		for (i = 0; i < STACK_WORDS; i++) {
-			if (ec.stack + i * 8 >= frame.sp)
+			if (s->ruby.context.stack + i * 8 >= s->ruby.frame.sp)
 				break;
-			known = ruby_connection(tgid, s->frames[i]);
+			known = ruby_connection(s, tgid, s->frames[i]);
 			if (known) {
 				rt->ruby_at = i;
 				u->searched = 0;

@@ -414,9 +414,31 @@ type propagationUnitsScratch struct {
 		Closed      uint32
 		Rest        [12]uint64
 	}
-	Sudog    [16]uint64
-	Found    propagationUnitsContext
-	Now      propagationUnitsContext
+	Sudog [16]uint64
+	Found propagationUnitsContext
+	Now   propagationUnitsContext
+	Ruby  struct {
+		_     structs.HostLayout
+		Index [2]uint64
+		Io    struct {
+			_         structs.HostLayout
+			Self      uint64
+			StdioFile uint64
+			Fd        int32
+			Mode      uint32
+		}
+		Context struct {
+			_     structs.HostLayout
+			Stack uint64
+			Size  uint64
+			Frame uint64
+		}
+		Frame struct {
+			_  structs.HostLayout
+			Pc uint64
+			Sp uint64
+		}
+	}
 	Waiter   uint64
 	Words    [7]uint64
 	NoJoin   propagationUnitsJoin
