@@ -228,7 +228,6 @@ __attribute__((noinline)) int segment_by_address(__u64 sk_addr, __u32 dir, __u32
 {
 	struct sock *sk = (struct sock *)sk_addr;
 	struct scratch *s = scratch_get();
-	struct buffer b = {};
 	struct conn *c;
 
 	if (!s || len == 0 || len >= (1U << 31))
@@ -236,8 +235,7 @@ __attribute__((noinline)) int segment_by_address(__u64 sk_addr, __u32 dir, __u32
 	c = conn_by_hash(sk, true);
 	if (!c)
 		return 0;
-	b = s->call;
-	on_segment(c, sk, dir, len, &b, current_ids(), by_sequence);
+	on_segment(c, sk, dir, len, &s->call, current_ids(), by_sequence);
 	return 0;
 }
 
@@ -272,7 +270,6 @@ static __always_inline int on_mmsg(struct pt_regs *regs, long ret, int dir, __u6
 SEC("tp_btf/sys_exit")
 int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 {
-	struct buffer b = {};
 	struct scratch *s;
 	struct sock *sk;
 	struct conn *c;
@@ -308,7 +305,8 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 		return 0;
 	if (IS_COMPAT(regs))
 		return 0;
-	if (!buffer_of_call(regs, &b, &dir, &fd, &flags))
+	s = scratch_get();
+	if (!s || !buffer_of_call(regs, &s->call, &dir, &fd, &flags))
 		return 0;
 	sk = sock_of(file_of(fd));
 	if (!sk) {
@@ -328,12 +326,8 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 			on_end(c, dir, ret, id);
 		return 0;
 	}
-	s = scratch_get();
-	if (!s)
-		return 0;
 	if (flags & MSG_TRUNC)
-		b.kind = BUFFER_NONE;
-	s->call = b;
+		s->call.kind = BUFFER_NONE;
 	segment_by_address((__u64)sk, dir, ret, true);
 	if (inject)
 		read_context();
@@ -681,6 +675,31 @@ int tokio_spawn(struct pt_regs *regs)
 	struct runtime *rt = enabled ? runtime_of(tgid_of(task)) : NULL;
 
 	return rt && rt->tokio_task ? tokio_starts(task, rt, SECOND_ARGUMENT(regs)) : 0;
+}
+
+static __always_inline struct runtime *haproxy_runtime(struct task_struct *task)
+{
+	struct runtime *rt = enabled ? runtime_of(tgid_of(task)) : NULL;
+
+	return rt && rt->event_loop ? rt : NULL;
+}
+
+SEC("uprobe")
+int haproxy_accept(struct pt_regs *regs)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct runtime *rt = haproxy_runtime(task);
+
+	return rt ? haproxy_accepts(task, rt, FIRST_ARGUMENT(regs)) : 0;
+}
+
+SEC("uprobe")
+int haproxy_process(struct pt_regs *regs)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct runtime *rt = haproxy_runtime(task);
+
+	return rt ? haproxy_processes(task, rt, SECOND_ARGUMENT(regs)) : 0;
 }
 
 /*

@@ -268,7 +268,17 @@ static __always_inline void check(__u32 *right, __u32 *wrong, bool answers)
 	}
 }
 
+/* The file descriptor of the system call that the task makes, plus 1. */
+static __always_inline __u32 descriptor(struct task_struct *task)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+
+	return (__u32)ARG0(regs) + 1;
+}
+
+#include "haproxy.h"
 #include "python.h"
+#include "ruby.h"
 #include "tokio.h"
 
 static __always_inline void thread_set(struct task_struct *task, struct runtime *rt, const struct context *x,
@@ -283,6 +293,7 @@ static __always_inline void thread_set(struct task_struct *task, struct runtime 
 	u->current = *x;
 	u->borrowed = borrowed;
 	u->deferred = 0;
+	u->told = 0;
 	u->switches = task->nvcsw;
 }
 
@@ -373,33 +384,32 @@ static __always_inline void thread_started(struct task_struct *task, struct runt
 	bpf_map_update_elem(&handoffs, &pid, &fresh, BPF_ANY);
 }
 
-/* The file descriptor of the system call that the task makes, plus 1. */
-static __always_inline __u32 descriptor(struct task_struct *task)
-{
-	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
-
-	return (__u32)ARG0(regs) + 1;
-}
-
 /*
  * For whom does the current task, thread or goroutine work? `sends`: a request is about
- * to leave, or has left, by the system call being made.
+ * to leave, or has left, by the system call being made. Leaves the answer in scratch.now.
+ * A global function, so that the verifier walks it once.
  */
-static __always_inline void context_now(struct task_struct *task, struct runtime *rt, __u32 tgid, struct conn *c,
-					bool sends, struct context *x)
+__attribute__((noinline)) int context_now(struct conn *c, __u32 sends)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u32 tgid = tgid_of(task);
+	struct runtime *rt = runtime_of(tgid);
+	struct scratch *s = scratch_get();
+	struct context *x;
 	struct unit *u;
 
+	if (!c || !s)
+		return 0;
+	x = &s->now;
 	x->seed = 0;
 	x->method = METHOD_NONE;
 	if (!rt)
-		return;
+		return 0;
 	if (rt->g_goid) {
 		__u64 g = current_g(task, rt);
-		struct scratch *s = scratch_get();
 
-		if (!g || !s)
-			return;
+		if (!g)
+			return 0;
 		s->waiter = 0;
 		if (c->waited)
 			waiting_goroutine(tgid, g);
@@ -415,55 +425,66 @@ static __always_inline void context_now(struct task_struct *task, struct runtime
 		}
 		if (s->found.seed)
 			*x = s->found;
-		return;
+		return 0;
 	}
 	if (rt->python_context) {
-		struct scratch *s = scratch_get();
-
 		python_work(sends ? descriptor(task) : 0);
-		if (s && !s->found.seed)
+		if (!s->found.seed)
 			python_item();
-		if (s && s->found.seed) {
+		if (s->found.seed) {
 			x->seed = s->found.seed;
 			x->slot = s->found.slot;
 			x->method = rt->active <= 1 || trusted(rt->task_right, rt->task_wrong) ? METHOD_TASK
 											       : METHOD_AMBIGUOUS;
-			return;
+			return 0;
 		}
 	}
 	if (rt->tokio_task) {
-		struct scratch *s = scratch_get();
-
 		tokio_work(sends);
-		if (s && s->found.seed) {
+		if (s->found.seed) {
 			x->seed = s->found.seed;
 			x->slot = s->found.slot;
 			x->method = rt->active <= 1 ? METHOD_TASK : s->found.method;
-			return;
+			return 0;
+		}
+	}
+	if (rt->streams) {
+		haproxy_work(task, rt, x);
+		return 0;
+	}
+	if (rt->ruby_tls) {
+		ruby_work();
+		if (s->found.seed) {
+			x->seed = s->found.seed;
+			x->slot = s->found.slot;
+			x->method = rt->active <= 1 || trusted(rt->task_right, rt->task_wrong) ? METHOD_TASK
+											       : METHOD_AMBIGUOUS;
+			return 0;
 		}
 	}
 	u = unit_of(task, false);
 	if (!u || !request_of(&u->current)) {
 		handed_over(rt, task->pid, x);
-		return;
+		return 0;
 	}
 	if (rt->event_loop || u->loop || u->borrowed) {
 		if (!same_turn(u, task) && !(u->turns && rt->active <= 1 && active(&u->current)))
-			return;
+			return 0;
 		*x = u->current;
 		/* With one request about there is no order to be wrong about. */
 		if (rt->active > 1 && (doubtful(x) || !trusted(rt->right, rt->wrong)))
 			x->method = METHOD_AMBIGUOUS;
 		else
 			x->method = METHOD_EVENT_LOOP;
-		return;
+		return 0;
 	}
 	/* One that has answered may have been given other work. */
 	if (!active(&u->current) && handed_over(rt, task->pid, x))
-		return;
+		return 0;
 	*x = u->current;
 	/* In pools it may have read it for another one to serve. */
 	x->method = rt->active <= 1 || trusted(rt->thread_right, rt->thread_wrong) ? METHOD_THREAD : METHOD_AMBIGUOUS;
+	return 0;
 }
 
 /* ---- both ends of a connection on this node ---- */
@@ -579,6 +600,36 @@ static __always_inline void request_over(struct conn *c)
 		__sync_fetch_and_add(&rt->active, -1);
 }
 
+/*
+ * The current goroutine, or thread and task, has read the connection's request, or more
+ * of it. A global function, as context_now.
+ */
+__attribute__((noinline)) int request_read(struct conn *c)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u32 tgid = tgid_of(task);
+	struct runtime *rt = runtime_of(tgid);
+	struct context x;
+
+	if (!c || !rt)
+		return 0;
+	x = c->current;
+	if (rt->g_goid) {
+		goroutine_set(tgid, task, rt, &x);
+		return 0;
+	}
+	thread_set(task, rt, &x, false);
+	if (rt->streams)
+		haproxy_read(task);
+	if (rt->ruby_tls)
+		ruby_read(task, &x);
+	if (rt->python_context)
+		python_read(task, rt, &x);
+	if (rt->tokio_task)
+		tokio_read(task, rt, &x);
+	return 0;
+}
+
 /* A server reads the first bytes of a request. */
 static __always_inline void request_arrived(struct scratch *s, struct conn *c, struct sock *sk, struct tcp_sock *tp,
 					    struct task_struct *task, __u64 start, __u32 len, __u64 now)
@@ -593,6 +644,7 @@ static __always_inline void request_arrived(struct scratch *s, struct conn *c, s
 		return;
 	x.seed = s->record.identity;
 	r->state = REQUEST_ACTIVE;
+	r->taken = 0;
 	r->trace = x.seed;
 	r->parent = 0;
 	r->seed = x.seed;
@@ -623,16 +675,8 @@ static __always_inline void request_arrived(struct scratch *s, struct conn *c, s
 	request_over(c);
 	__sync_fetch_and_add(&rt->active, 1);
 	c->counted = tgid;
-	if (rt->g_goid) {
-		goroutine_set(tgid, task, rt, &x);
-		return;
-	}
-	thread_set(task, rt, &x, false);
-	if (rt->python_context)
-		python_read(task, rt, &x);
-	if (rt->tokio_task)
-		tokio_read(task, rt, &x);
-	if (!rt->event_loop && !in_loop(task)) {
+	request_read(c);
+	if (!rt->g_goid && !rt->event_loop && !in_loop(task)) {
 		c->start_tid = task->pid;
 		c->start_cpu = bpf_get_smp_processor_id();
 		c->start_booked = task->se.sum_exec_runtime;
@@ -650,26 +694,27 @@ static __always_inline void request_continued(struct conn *c, struct task_struct
 {
 	struct runtime *rt = runtime_of(tgid_of(task));
 
-	if (!rt || !active(&c->current))
-		return;
-	if (rt->g_goid && before == 1)
-		goroutine_set(tgid_of(task), task, rt, &c->current);
-	else if (!rt->g_goid) {
-		thread_set(task, rt, &c->current, false);
-		if (rt->python_context)
-			python_read(task, rt, &c->current);
-		if (rt->tokio_task)
-			tokio_read(task, rt, &c->current);
-	}
+	if (rt && active(&c->current) && (!rt->g_goid || before == 1))
+		request_read(c);
 }
 
-/* A server sends the first bytes of a response. */
-static __always_inline void response_left(struct scratch *s, struct conn *c, struct task_struct *task)
+/* A server sends the first bytes of a response. A global function, as context_now. */
+__attribute__((noinline)) int response_left(struct conn *c)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
 	struct runtime *rt = runtime_of(tgid_of(task));
-	struct request *r = request_of(&c->current);
+	struct scratch *s = scratch_get();
+	struct request *r;
 	struct unit *u;
 
+	if (!c || !s)
+		return 0;
+	r = request_of(&c->current);
+	if (r && rt && rt->ruby_tls) {
+		ruby_work();
+		if (s->found.seed)
+			check(&rt->task_right, &rt->task_wrong, s->found.seed == c->current.seed);
+	}
 	if (r) {
 		r->state = REQUEST_ANSWERED;
 		/* By now the client's end is known, too, if it is here. */
@@ -681,17 +726,20 @@ static __always_inline void response_left(struct scratch *s, struct conn *c, str
 	}
 	request_over(c);
 	if (!r || !rt || rt->g_goid)
-		return;
+		return 0;
 	if (rt->python_context) {
 		python_moved(task);
 		python_work(descriptor(task));
-		if (s->found.seed && active(&s->found))
+		if (s->found.seed == c->current.seed || active(&s->found))
 			check(&rt->task_right, &rt->task_wrong, s->found.seed == c->current.seed);
 	}
 	u = unit_of(task, false);
 	if (!u)
-		return;
-	if ((rt->event_loop || u->loop) && same_turn(u, task)) {
+		return 0;
+	if (u->told) {
+		if (same_turn(u, task) && (u->current.seed == c->current.seed || active(&u->current)))
+			check(&rt->task_right, &rt->task_wrong, u->current.seed == c->current.seed);
+	} else if ((rt->event_loop || u->loop) && same_turn(u, task)) {
 		if (u->current.seed == c->current.seed)
 			check(&rt->right, &rt->wrong, true);
 		else if (active(&u->current) && !(doubtful(&u->current) && trusted(rt->right, rt->wrong)))
@@ -699,18 +747,24 @@ static __always_inline void response_left(struct scratch *s, struct conn *c, str
 	} else if (!rt->event_loop && !u->loop && !u->borrowed) {
 		check(&rt->thread_right, &rt->thread_wrong, u->current.seed == c->current.seed);
 	}
+	return 0;
 }
 
 /* For which request does a client's connection send one now? */
-static __always_inline struct request *made_for(struct conn *c, struct task_struct *task, struct context *x)
+static __always_inline struct request *made_for(struct scratch *s, struct conn *c, struct task_struct *task,
+						struct context *x)
 {
 	struct runtime *rt = runtime_of(tgid_of(task));
 	struct request *r;
 	bool distrusted;
 
-	context_now(task, rt, tgid_of(task), c, true, x);
+	context_now(c, true);
+	*x = s->now;
 	if (rt && rt->python_context)
 		python_moved(task);
+	/* HAProxy sends outside of streams only on connections that these have opened. */
+	if (rt && rt->streams && c->opened && !c->requests)
+		x->seed = 0;
 	/* (tokio's tasks that open one start the task that writes there.) */
 	if (!(rt && rt->tokio_task) && (!x->seed || x->method == METHOD_EVENT_LOOP || x->method == METHOD_AMBIGUOUS) &&
 	    c->role == ROLE_CLIENT && !c->requests && c->current.seed) {
@@ -733,7 +787,7 @@ static __always_inline void request_left(struct scratch *s, struct conn *c, stru
 					 struct task_struct *task, __u64 start, __u32 len)
 {
 	__u32 position = join_position(c, DIR_SENT, start, len);
-	struct context x = {};
+	struct context *x = &s->now;
 	struct request *r;
 	struct join *j;
 	__u64 trace;
@@ -741,24 +795,24 @@ static __always_inline void request_left(struct scratch *s, struct conn *c, stru
 	if (inject && c->prepared.identity && c->prepared.position == position) {
 		c->prepared.taken = 1;
 		s->record.identity = c->prepared.identity;
-		x = c->prepared.current;
-		r = request_of(&x);
+		*x = c->prepared.current;
+		r = request_of(x);
 	} else {
-		r = made_for(c, task, &x);
+		r = made_for(s, c, task, x);
 	}
 	c->requests = 1;
 	trace = s->record.identity;
 	if (r) {
-		s->record.method = x.method;
-		s->record.parent = x.seed;
+		s->record.method = x->method;
+		s->record.parent = x->seed;
 		s->record.trace = r->trace;
-		if (x.method < METHOD_LINKS)
+		if (x->method < METHOD_LINKS)
 			trace = r->trace;
 	} else {
 		s->record.trace = trace;
 	}
 	/* Even if it is not to be believed yet: that is checked with its response. */
-	c->current = x;
+	c->current = *x;
 	if (tp)
 		c->start_retransmits = TCP_READ(tp, total_retrans);
 
@@ -768,8 +822,8 @@ static __always_inline void request_left(struct scratch *s, struct conn *c, stru
 	j->client_seed = s->record.identity;
 	j->client_trace = trace;
 	if (inject) {
-		j->client_for = r && x.method < METHOD_LINKS ? x.seed : 0;
-		j->client_slot = x.slot;
+		j->client_for = r && x->method < METHOD_LINKS ? x->seed : 0;
+		j->client_slot = x->slot;
 	}
 	j->client_position = position;
 	barrier_full(j);
@@ -793,8 +847,11 @@ static __always_inline void response_arrived(struct conn *c, struct task_struct 
 		python_moved(task);
 	if (rt && rt->tokio_task)
 		tokio_answered(task, rt, &c->current);
-	if (rt && !rt->g_goid && (rt->event_loop || in_loop(task)))
+	if (rt && !rt->g_goid && (rt->event_loop || in_loop(task))) {
 		thread_set(task, rt, &c->current, true);
+		if (rt->streams)
+			haproxy_moved(task);
+	}
 }
 
 /* What the kernel knows about the exchange so far. */
@@ -818,14 +875,16 @@ static __always_inline void measure(struct scratch *s, struct conn *c, struct tc
 static __always_inline void connection_made(struct conn *c, struct task_struct *task)
 {
 	struct runtime *rt = runtime_of(tgid_of(task));
-	struct context x;
+	struct scratch *s = scratch_get();
 
-	if (!rt || rt->g_goid)
+	if (!rt || !s || rt->g_goid)
 		return;
 	c->opened = 1;
-	context_now(task, rt, tgid_of(task), c, false, &x);
-	if (x.method && (x.method < METHOD_LINKS || doubtful(&x)) && active(&x))
-		c->current = x;
+	if (rt->ruby_tls)
+		ruby_connects(task);
+	context_now(c, false);
+	if (s->now.method && (s->now.method < METHOD_LINKS || doubtful(&s->now)) && active(&s->now))
+		c->current = s->now;
 }
 
 #endif

@@ -573,7 +573,7 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 	} else {
 		if (c->role == ROLE_SERVER) {
 			if (turn)
-				response_left(s, c, task);
+				response_left(c);
 			measure(s, c, tp, task, now);
 		} else if (c->role == ROLE_CLIENT && request) {
 			request_left(s, c, sk, tp, task, start, len + added);

@@ -135,7 +135,8 @@ struct request {
 	__u64 seed;   /* its identity */
 	__u64 trace;  /* identity of the first request of the trace */
 	__u64 parent; /* identity of the client's request it is the other end of, or 0 */
-	__u64 state;  /* enum request_state */
+	__u32 state;  /* enum request_state */
+	__u32 taken;  /* HAProxy: a stream was made for it */
 };
 
 #define REQUEST_SLOTS 65536
@@ -156,8 +157,8 @@ struct runtime {
 	__u16 g_goid; /* not 0: a Go program */
 	__u16 g_parent;
 	__u16 g_stack_hi;
-	__u8 event_loop; /* its threads serve several requests at once; also found out here */
-	__u8 pad;
+	__u8 event_loop;  /* its threads serve several requests at once; also found out here */
+	__u8 streams;     /* set here: HAProxy, whose streams are watched */
 	__u16 chan_recvq; /* first of runtime.hchan.recvq, from the channel */
 	__u16 sudog_c;    /* runtime.sudog.c; its g comes first */
 	__s32 tls_g;      /* of the g, from the thread pointer; 0: it is in a register */
@@ -180,10 +181,14 @@ struct runtime {
 	__u32 thread_wrong;
 	__u16 python_frames; /* of PyThreadState.datastack_chunk; 0: not known */
 	__u16 python_self;   /* of the task in the callback of one that waits */
-	__u16 pad2[2];
-	__u64 python_key;   /* address of the Py_tss_t of thread states */
-	__s32 tokio_task;   /* of the current task's number, from the thread pointer; 0: no tokio */
-	__u32 tokio_starts; /* set here: it has been seen to start tasks */
+	__u16 item_seen;     /* set here: where a thread of a pool was found to have its work item, */
+	__u16 item_at;       /* and where two were: from the beginning of its frames */
+	__u64 python_key;    /* address of the Py_tss_t of thread states */
+	__s32 tokio_task;    /* of the current task's number, from the thread pointer; 0: no tokio */
+	__u32 tokio_starts;  /* set here: it has been seen to start tasks */
+	__u64 ruby_tls;      /* address of the tls_index of ruby_current_ec; 0: not known */
+	__u32 ruby_at;       /* set here: where in its threads' stacks the connection is, words */
+	__u32 pad2;
 };
 
 struct {
@@ -200,11 +205,12 @@ struct unit {
 	__u64 switches; /* its voluntary context switches by then */
 	__u8 borrowed;  /* it only read a response for it */
 	__u8 loop;      /* it was seen serving several requests at once */
-	__u8 fresh;     /* uvloop: reading for `current` is the last thing it did on a socket */
+	__u8 fresh;     /* uvloop, HAProxy: reading for `current` is the last thing it did on a socket */
 	__u8 deferred;  /* Node: it has turned to other things since it read for `current` */
-	__u8 searched;  /* Python: so often, in vain, for a pool's work item in its frames */
+	__u8 searched;  /* Python, Ruby: so often for a pool's work item, or a connection, in its frames */
 	__u8 turns;     /* Node: it says when it turns to other things */
-	__u16 item_at;  /* where in its frames it has that; 0: not known */
+	__u8 told;      /* HAProxy: `current` is what the stream is for that it runs */
+	__u8 pad;
 	/* Python: a task it has started, which had no context then, and for what. */
 	__u64 started;
 	struct context started_for;
@@ -266,6 +272,8 @@ enum task_kind {
 	TASK_TOKIO = 2,  /* number of a tokio task */
 	TASK_ITEM = 3,   /* address of a Python object put into a queue for threads */
 	TASK_POOL = 4,   /* address of what libuv has given to its pool of threads */
+	TASK_STREAM = 5, /* address of a stream of HAProxy's */
+	TASK_SOCKET = 6, /* Ruby: file descriptor of a server's connection, whose request that is */
 	TASK_WRITE = 1,  /* file descriptor: for whom uvloop will write there when it comes to it */
 };
 
@@ -421,8 +429,28 @@ struct go_chan {
 #define GO_FRAME_END 88
 #define GO_FRAME_WORDS 7
 
-/* Words of a Python thread's frames that are searched: four of them are enough. */
-#define PYTHON_FRAMES 128
+/* Words of a thread's first frames that are searched (Python: four of them are enough). */
+#define STACK_WORDS 128
+
+/* The beginning of rb_io (Ruby 3.0 to 3.4), of rb_execution_context_t and rb_control_frame_t (2.5 to 3.4). */
+struct ruby_values {
+	__u64 index[2]; /* tls_index: module and offset */
+	struct {
+		__u64 self;
+		__u64 stdio_file;
+		__s32 fd;
+		__u32 mode;
+	} io;
+	struct {
+		__u64 stack;
+		__u64 size; /* words */
+		__u64 frame;
+	} context;
+	struct {
+		__u64 pc;
+		__u64 sp;
+	} frame;
+};
 
 /*
  * Per-CPU working memory. Tracepoint programs run with preemption disabled, so
@@ -447,10 +475,12 @@ struct scratch {
 	struct go_chan channel;      /* of is_result_channel */
 	__u64 sudog[16];             /* who waits at it */
 	struct context found;        /* by goroutine_context */
+	struct context now;          /* by context_now */
+	struct ruby_values ruby;     /* of a Ruby thread */
 	__u64 waiter;                /* by waiting_goroutine */
 	__u64 words[GO_FRAME_WORDS]; /* of a goroutine's outermost frame */
 	struct join no_join;         /* zeros */
-	__u64 frames[PYTHON_FRAMES]; /* the first words of a Python thread's frames */
+	__u64 frames[STACK_WORDS];   /* the first words of a Python or Ruby thread's frames */
 	/* Walk over an iovec array; kept here so that loop states stay equal. */
 	__u64 iov;
 	__u64 base, prev_base;

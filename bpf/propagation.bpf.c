@@ -443,7 +443,7 @@ static __always_inline bool prepare(struct conn *c, struct tcp_sock *tp, struct 
 	}
 	if (!c->last_dir)
 		conn_sequences(c, tp);
-	r = made_for(c, task, &x);
+	r = made_for(s, c, task, &x);
 	p->identity = prepared_identity(s);
 	p->current = x;
 	p->time = now;

@@ -131,9 +131,36 @@ __attribute__((noinline)) int python_work(__u32 written)
 
 /* _PyStackChunk.data, and that its first word is not used in a thread's first one (Python 3.11). */
 #define PYTHON_CHUNK_FRAMES 32
+/* Chunks that deep calls may have added. */
+#define PYTHON_CHUNKS 4
+/* So often is a thread searched that has no item in its frames, at most. */
+#define PYTHON_SEARCHES 16
+
+/*
+ * What is known of an object, if it is a work item that nobody but the current thread has
+ * taken out of its queue.
+ */
+static __always_inline struct context *python_taken(struct task_struct *task, __u32 tgid, __u64 object)
+{
+	struct context *known;
+
+	if (object < 4096 || (object & 7))
+		return NULL;
+	known = task_work(tgid, TASK_ITEM, object);
+	if (!known || (known->method && known->method != (__u32)task->pid))
+		return NULL;
+	/* One of a request that is over, which nobody has taken: what once was one. */
+	if (!known->method && !active(known))
+		return NULL;
+	return known;
+}
 
 /*
  * For which request was the work item put into its queue that the thread is busy with?
+ * It is a variable of one of the thread's first frames, at the same place in all threads of
+ * pools, and the argument of a later frame. Other words of the frames may be left from
+ * earlier calls, and be the addresses of what other threads are busy with by now. So the
+ * place is one where two searches have found an item that is in the frames twice.
  * Leaves the answer in scratch.found.
  */
 __attribute__((noinline)) int python_item(void)
@@ -142,8 +169,8 @@ __attribute__((noinline)) int python_item(void)
 	struct runtime *rt = runtime_of(tgid_of(task));
 	struct scratch *s = scratch_get();
 	struct context *known = NULL;
-	__u64 state, chunk = 0, item = 0;
-	__u32 tgid = tgid_of(task);
+	__u64 state, chunk = 0, item = 0, once = 0;
+	__u32 tgid = tgid_of(task), at = 0;
 	struct unit *u;
 	int i;
 
@@ -154,31 +181,44 @@ __attribute__((noinline)) int python_item(void)
 		return 0;
 	u = unit_of(task, true);
 	/* Threads that read requests are none of these; what is left in their frames may look like it. */
-	if (!u || u->current.seed || (!u->item_at && u->searched >= 16))
+	if (!u || u->current.seed || (!rt->item_at && u->searched >= PYTHON_SEARCHES))
 		return 0;
 	state = python_thread(task, rt);
 	if (!state || bpf_probe_read_user(&chunk, sizeof(chunk), (void *)(state + rt->python_frames)) || !chunk)
 		return 0;
-	/* Deep calls have added to it. */
-	if (bpf_probe_read_user(&item, sizeof(item), (void *)chunk) == 0 && item)
+	for (i = 0; i < PYTHON_CHUNKS; i++) {
+		if (bpf_probe_read_user(&item, sizeof(item), (void *)chunk) || !item)
+			break;
 		chunk = item;
-	if (u->item_at) {
-		if (bpf_probe_read_user(&item, sizeof(item), (void *)(chunk + u->item_at)) == 0 && item)
-			known = task_work(tgid, TASK_ITEM, item);
+	}
+	if (rt->item_at) {
+		item = 0;
+		bpf_probe_read_user(&item, sizeof(item), (void *)(chunk + rt->item_at));
+		known = python_taken(task, tgid, item);
 	} else if (bpf_probe_read_user(s->frames, sizeof(s->frames), (void *)(chunk + PYTHON_CHUNK_FRAMES)) == 0) {
 		u->searched++;
 #pragma clang loop unroll(disable)
-		for (i = 0; i < PYTHON_FRAMES; i++) {
-			if (s->frames[i] < 4096 || (s->frames[i] & 7))
+		for (i = 0; i < STACK_WORDS; i++) {
+			struct context *x = python_taken(task, tgid, s->frames[i]);
+
+			if (!x)
 				continue;
-			known = task_work(tgid, TASK_ITEM, s->frames[i]);
-			if (known) {
-				u->item_at = PYTHON_CHUNK_FRAMES + i * 8;
+			if (s->frames[i] == once) {
+				known = x;
 				break;
 			}
+			if (!once) {
+				once = s->frames[i];
+				at = PYTHON_CHUNK_FRAMES + i * 8;
+			}
 		}
+		if (known && rt->item_seen == at)
+			rt->item_at = at;
+		else if (known)
+			rt->item_seen = at;
 	}
 	if (known && request_of(known)) {
+		known->method = task->pid;
 		s->found.seed = known->seed;
 		s->found.slot = known->slot;
 	}

@@ -322,7 +322,8 @@ type captureRequest struct {
 	Seed   uint64
 	Trace  uint64
 	Parent uint64
-	State  uint64
+	State  uint32
+	Taken  uint32
 }
 
 type captureRole uint32
@@ -339,7 +340,7 @@ type captureRuntime struct {
 	G_parent      uint16
 	G_stackHi     uint16
 	EventLoop     uint8
-	Pad           uint8
+	Streams       uint8
 	ChanRecvq     uint16
 	SudogC        uint16
 	TlsG          int32
@@ -359,11 +360,15 @@ type captureRuntime struct {
 	ThreadWrong   uint32
 	PythonFrames  uint16
 	PythonSelf    uint16
-	Pad2          [2]uint16
+	ItemSeen      uint16
+	ItemAt        uint16
 	_             [4]byte
 	PythonKey     uint64
 	TokioTask     int32
 	TokioStarts   uint32
+	RubyTls       uint64
+	RubyAt        uint32
+	Pad2          uint32
 }
 
 type captureScan struct {
@@ -483,8 +488,31 @@ type captureScratch struct {
 		Closed      uint32
 		Rest        [12]uint64
 	}
-	Sudog    [16]uint64
-	Found    captureContext
+	Sudog [16]uint64
+	Found captureContext
+	Now   captureContext
+	Ruby  struct {
+		_     structs.HostLayout
+		Index [2]uint64
+		Io    struct {
+			_         structs.HostLayout
+			Self      uint64
+			StdioFile uint64
+			Fd        int32
+			Mode      uint32
+		}
+		Context struct {
+			_     structs.HostLayout
+			Stack uint64
+			Size  uint64
+			Frame uint64
+		}
+		Frame struct {
+			_  structs.HostLayout
+			Pc uint64
+			Sp uint64
+		}
+	}
 	Waiter   uint64
 	Words    [7]uint64
 	NoJoin   captureJoin
@@ -553,6 +581,8 @@ const (
 	captureTaskKindTASK_TOKIO  captureTaskKind = 2
 	captureTaskKindTASK_ITEM   captureTaskKind = 3
 	captureTaskKindTASK_POOL   captureTaskKind = 4
+	captureTaskKindTASK_STREAM captureTaskKind = 5
+	captureTaskKindTASK_SOCKET captureTaskKind = 6
 	captureTaskKindTASK_WRITE  captureTaskKind = 1
 )
 
@@ -588,7 +618,8 @@ type captureUnit struct {
 	Deferred   uint8
 	Searched   uint8
 	Turns      uint8
-	ItemAt     uint16
+	Told       uint8
+	Pad        uint8
 	Started    uint64
 	StartedFor captureContext
 }
@@ -625,6 +656,8 @@ const (
 	captureMapUnits                = "units"
 	captureMapUnitsHash            = "units_hash"
 	captureMapUringPending         = "uring_pending"
+	captureProgHaproxyAccept       = "haproxy_accept"
+	captureProgHaproxyProcess      = "haproxy_process"
 	captureProgNodeDeferred        = "node_deferred"
 	captureProgNodeDone            = "node_done"
 	captureProgNodeSubmit          = "node_submit"
@@ -728,6 +761,8 @@ type captureSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type captureProgramSpecs struct {
+	HaproxyAccept    *ebpf.ProgramSpec `ebpf:"haproxy_accept"`
+	HaproxyProcess   *ebpf.ProgramSpec `ebpf:"haproxy_process"`
 	NodeDeferred     *ebpf.ProgramSpec `ebpf:"node_deferred"`
 	NodeDone         *ebpf.ProgramSpec `ebpf:"node_done"`
 	NodeSubmit       *ebpf.ProgramSpec `ebpf:"node_submit"`
@@ -942,6 +977,8 @@ type captureVariables struct {
 //
 // It can be passed to loadCaptureObjects or ebpf.CollectionSpec.LoadAndAssign.
 type capturePrograms struct {
+	HaproxyAccept    *ebpf.Program `ebpf:"haproxy_accept"`
+	HaproxyProcess   *ebpf.Program `ebpf:"haproxy_process"`
 	NodeDeferred     *ebpf.Program `ebpf:"node_deferred"`
 	NodeDone         *ebpf.Program `ebpf:"node_done"`
 	NodeSubmit       *ebpf.Program `ebpf:"node_submit"`
@@ -967,6 +1004,8 @@ type capturePrograms struct {
 
 func (p *capturePrograms) Close() error {
 	return _CaptureClose(
+		p.HaproxyAccept,
+		p.HaproxyProcess,
 		p.NodeDeferred,
 		p.NodeDone,
 		p.NodeSubmit,

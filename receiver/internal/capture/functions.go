@@ -29,6 +29,8 @@ const (
 	NodeDone        Function = "node_done"
 	TokioWake       Function = "tokio_wake"
 	TokioSpawn      Function = "tokio_spawn"
+	HAProxyAccept   Function = "haproxy_accept"
+	HAProxyProcess  Function = "haproxy_process"
 )
 
 // place is one in a file, whatever it is called.

@@ -424,6 +424,9 @@ type Runtime struct {
 	// TokioTask is where a thread has the number of its current tokio task,
 	// relative to the thread pointer; 0 for other programs.
 	TokioTask int32
+	// RubyThread is the address of the tls_index of Ruby's current execution context; 0
+	// for other programs.
+	RubyThread uint64
 }
 
 // PythonRuntime is where things are in a CPython process: offsets in bytes, of
@@ -453,7 +456,7 @@ const priorWrong = 8
 func (p *Probes) SetRuntime(pid uint32, r Runtime) error {
 	v := captureRuntime{
 		EventLoop: uint8(boolMask(r.EventLoop)), StaticStart: r.StaticStart, StaticSize: r.StaticSize,
-		TokioTask: r.TokioTask,
+		TokioTask: r.TokioTask, RubyTls: r.RubyThread,
 	}
 	if r.Batched {
 		v.Wrong = priorWrong
@@ -472,7 +475,9 @@ func (p *Probes) SetRuntime(pid uint32, r Runtime) error {
 	// What the probes have found out since stays.
 	var known captureRuntime
 	if p.coll.Maps["runtimes"].Lookup(pid, &known) == nil {
+		v.RubyAt = known.RubyAt
 		v.Active, v.Uvloop, v.Pools, v.TokioStarts = known.Active, known.Uvloop, known.Pools, known.TokioStarts
+		v.Streams, v.ItemSeen, v.ItemAt = known.Streams, known.ItemSeen, known.ItemAt
 	}
 	if err := p.coll.Maps["runtimes"].Put(pid, v); err != nil {
 		return fmt.Errorf("set runtime of process %d: %w", pid, err)

@@ -227,7 +227,8 @@ type propagationUnitsRequest struct {
 	Seed   uint64
 	Trace  uint64
 	Parent uint64
-	State  uint64
+	State  uint32
+	Taken  uint32
 }
 
 type propagationUnitsRuntime struct {
@@ -236,7 +237,7 @@ type propagationUnitsRuntime struct {
 	G_parent      uint16
 	G_stackHi     uint16
 	EventLoop     uint8
-	Pad           uint8
+	Streams       uint8
 	ChanRecvq     uint16
 	SudogC        uint16
 	TlsG          int32
@@ -256,11 +257,15 @@ type propagationUnitsRuntime struct {
 	ThreadWrong   uint32
 	PythonFrames  uint16
 	PythonSelf    uint16
-	Pad2          [2]uint16
+	ItemSeen      uint16
+	ItemAt        uint16
 	_             [4]byte
 	PythonKey     uint64
 	TokioTask     int32
 	TokioStarts   uint32
+	RubyTls       uint64
+	RubyAt        uint32
+	Pad2          uint32
 }
 
 type propagationUnitsSampledCall struct {
@@ -409,8 +414,31 @@ type propagationUnitsScratch struct {
 		Closed      uint32
 		Rest        [12]uint64
 	}
-	Sudog    [16]uint64
-	Found    propagationUnitsContext
+	Sudog [16]uint64
+	Found propagationUnitsContext
+	Now   propagationUnitsContext
+	Ruby  struct {
+		_     structs.HostLayout
+		Index [2]uint64
+		Io    struct {
+			_         structs.HostLayout
+			Self      uint64
+			StdioFile uint64
+			Fd        int32
+			Mode      uint32
+		}
+		Context struct {
+			_     structs.HostLayout
+			Stack uint64
+			Size  uint64
+			Frame uint64
+		}
+		Frame struct {
+			_  structs.HostLayout
+			Pc uint64
+			Sp uint64
+		}
+	}
 	Waiter   uint64
 	Words    [7]uint64
 	NoJoin   propagationUnitsJoin
@@ -477,7 +505,8 @@ type propagationUnitsUnit struct {
 	Deferred   uint8
 	Searched   uint8
 	Turns      uint8
-	ItemAt     uint16
+	Told       uint8
+	Pad        uint8
 	Started    uint64
 	StartedFor propagationUnitsContext
 }

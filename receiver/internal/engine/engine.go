@@ -114,6 +114,12 @@ func (e *Engine) start() error {
 		return err
 	}
 	e.selection.connect(e.cluster)
+	if e.cluster != nil {
+		e.cluster.OnChange(func(uid string) {
+			e.processes.PodChanged(uid)
+			e.selection.generation.Add(1)
+		})
+	}
 	if c.Peers.Kubernetes {
 		e.peers.cluster = e.cluster
 	}

@@ -141,8 +141,9 @@ var functions = map[runtimes.FunctionName]capture.Function{
 	runtimes.QueuePut:     capture.PythonPut,
 	runtimes.UVLoopWrite:  capture.UVLoopWrite,
 	runtimes.NodeDeferred: capture.NodeDeferred, runtimes.NodeSubmit: capture.NodeSubmit, runtimes.NodeDone: capture.NodeDone,
-	runtimes.TokioWake:  capture.TokioWake,
-	runtimes.TokioSpawn: capture.TokioSpawn,
+	runtimes.TokioWake:     capture.TokioWake,
+	runtimes.TokioSpawn:    capture.TokioSpawn,
+	runtimes.HAProxyAccept: capture.HAProxyAccept, runtimes.HAProxyProcess: capture.HAProxyProcess,
 }
 
 // works is how processes of a runtime work; false if that is not known.
@@ -166,7 +167,7 @@ func works(p runtimes.Process) (r capture.Runtime, ok bool) {
 		// If it turns out to have event loops, they have to prove themselves.
 		r.Batched = true
 	}
-	r.TokioTask = p.TokioTask
+	r.TokioTask, r.RubyThread = p.TokioTask, p.RubyThread
 	if y := p.Python; y != nil {
 		r.Python = capture.PythonRuntime{
 			Context: y.Context, TaskContext: y.TaskContext, FutureCallback: y.FutureCallback, CallbackTask: y.CallbackTask, Frames: y.Frames, Key: y.Key,

@@ -160,8 +160,11 @@ func (s *selection) reconsider(uids map[string]struct{}) {
 		}
 	}
 	for _, pid := range discovery.Scan("/proc") {
-		container, pod := s.locate(pid)
-		_, changed := uids[pod]
+		container, uid := s.locate(pid)
+		if pod, ok := s.cluster.Pod(uid); ok {
+			uid = pod.UID // a static pod's is not what its cgroup says
+		}
+		_, changed := uids[uid]
 		if !changed {
 			_, changed = containers[container]
 		}

@@ -44,6 +44,10 @@ const (
 	TokioWake FunctionName = "tokio_wake"
 	// TokioSpawn is what takes over a new tokio task, its second argument.
 	TokioSpawn FunctionName = "tokio_spawn"
+	// HAProxyAccept is what is called with each new stream, its first argument, and
+	// HAProxyProcess is what works on one, its second argument.
+	HAProxyAccept  FunctionName = "haproxy_accept"
+	HAProxyProcess FunctionName = "haproxy_process"
 )
 
 // object is what an ELF file tells that brings a runtime, or a part of one.
@@ -52,6 +56,8 @@ type object struct {
 	start uint64
 	// pyRuntime is the address of _PyRuntime, 0 if it is not there.
 	pyRuntime uint64
+	// rubyThread is the address of the tls_index of ruby_current_ec, 0 if it is not there.
+	rubyThread uint64
 	// tokioTask as in Process.
 	tokioTask int32
 	functions []Function
@@ -158,6 +164,8 @@ func readObject(file *os.File, path string) (o *object, err error) {
 		// Without what is called in every turn, the others would say too little.
 		o.functions = nil
 	}
+	o.haproxy(f, symbols)
+	o.ruby(f, symbols)
 	local, _ := f.Symbols()
 	o.tokio(f, local)
 	o.libuv(f, local)

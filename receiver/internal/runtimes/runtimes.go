@@ -34,6 +34,9 @@ type Process struct {
 	// TokioTask is where a thread of a Rust program has the number of its current
 	// tokio task, relative to the thread pointer; 0 if unknown.
 	TokioTask int32
+	// RubyThread is the address of the tls_index (module and offset) of a Ruby thread's
+	// current execution context; 0 if unknown.
+	RubyThread uint64
 	// Functions are to be watched; more of them when more has been loaded.
 	Functions []Function
 }
@@ -85,10 +88,10 @@ func (e *Examiner) Examine(pid uint32) (Process, error) {
 		return p, err
 	}
 	switch p.Kind {
-	case Node:
+	case Node, HAProxy:
 		p.Functions = e.functions(pid, exe)
 		return p, nil
-	case Native, Rust, Python, Apache:
+	case Native, Rust, Python, Ruby, Apache:
 	default:
 		return p, nil // no need to read a JVM's ten thousand mappings
 	}
@@ -109,6 +112,9 @@ func (e *Examiner) Examine(pid uint32) (Process, error) {
 		if o := e.object(pid, exe); o != nil && o.tokioTask != 0 {
 			p.TokioTask, p.Functions = o.tokioTask, e.functions(pid, exe)
 		}
+	}
+	if p.Kind == Ruby {
+		p.RubyThread = e.ruby(pid, exe, m.modules)
 	}
 	if p.Kind == Python {
 		p.Python, p.Functions = e.python(pid, m.modules)
