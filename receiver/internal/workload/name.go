@@ -18,6 +18,22 @@ type program struct {
 	env       func() []string
 }
 
+// called is the name a program was started by, where both the kernel and its first argument
+// say so: that of a symbolic link, perhaps (Debian's redis-server leads to
+// redis-check-rdb). Empty otherwise.
+func (p program) called() string {
+	const longest = 15 // of a comm, in bytes
+	if len(p.args) == 0 {
+		return ""
+	}
+	first, _, _ := strings.Cut(p.args[0], " ")
+	name := path.Base(first)
+	if p.comm == "" || name[:min(len(name), longest)] != p.comm {
+		return ""
+	}
+	return name
+}
+
 // name is the name of the program. certain is false if it only is that of an
 // interpreter, because what that runs is not known.
 func (p program) name() (name string, certain bool) {
@@ -46,6 +62,9 @@ func (p program) name() (name string, certain bool) {
 	}
 	language := interpreter(base)
 	if language == "" {
+		if called := p.called(); called != "" {
+			return called, true
+		}
 		return base, true
 	}
 	args := p.args
