@@ -428,9 +428,9 @@ __attribute__((noinline)) int context_now(struct conn *c, __u32 sends)
 		return 0;
 	}
 	if (rt->python_context) {
-		python_work(sends ? descriptor(task) : 0);
+		python_work(tgid, sends ? descriptor(task) : 0);
 		if (!s->found.seed)
-			python_item();
+			python_item(tgid);
 		if (s->found.seed) {
 			x->seed = s->found.seed;
 			x->slot = s->found.slot;
@@ -440,7 +440,7 @@ __attribute__((noinline)) int context_now(struct conn *c, __u32 sends)
 		}
 	}
 	if (rt->tokio_task) {
-		tokio_work(sends);
+		tokio_work(tgid, sends);
 		if (s->found.seed) {
 			x->seed = s->found.seed;
 			x->slot = s->found.slot;
@@ -453,7 +453,7 @@ __attribute__((noinline)) int context_now(struct conn *c, __u32 sends)
 		return 0;
 	}
 	if (rt->ruby_tls) {
-		ruby_work();
+		ruby_work(tgid);
 		if (s->found.seed) {
 			x->seed = s->found.seed;
 			x->slot = s->found.slot;
@@ -702,7 +702,8 @@ static __always_inline void request_continued(struct conn *c, struct task_struct
 __attribute__((noinline)) int response_left(struct conn *c)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct runtime *rt = runtime_of(tgid_of(task));
+	__u32 tgid = tgid_of(task);
+	struct runtime *rt = runtime_of(tgid);
 	struct scratch *s = scratch_get();
 	struct request *r;
 	struct unit *u;
@@ -711,7 +712,7 @@ __attribute__((noinline)) int response_left(struct conn *c)
 		return 0;
 	r = request_of(&c->current);
 	if (r && rt && rt->ruby_tls) {
-		ruby_work();
+		ruby_work(tgid);
 		if (s->found.seed)
 			check(&rt->task_right, &rt->task_wrong, s->found.seed == c->current.seed);
 	}
@@ -729,7 +730,7 @@ __attribute__((noinline)) int response_left(struct conn *c)
 		return 0;
 	if (rt->python_context) {
 		python_moved(task);
-		python_work(descriptor(task));
+		python_work(tgid, descriptor(task));
 		if (s->found.seed == c->current.seed || active(&s->found))
 			check(&rt->task_right, &rt->task_wrong, s->found.seed == c->current.seed);
 	}

@@ -94,13 +94,12 @@ static __always_inline void python_started(struct runtime *rt, __u32 tgid, struc
  * request into uvloop's queue for the file descriptor (plus 1; 0: none)? Leaves the
  * answer in scratch.found. A global function, so that the verifier walks it once.
  */
-__attribute__((noinline)) int python_work(__u32 written)
+__attribute__((noinline)) int python_work(__u32 tgid, __u32 written)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct runtime *rt = runtime_of(tgid_of(task));
+	struct runtime *rt = runtime_of(tgid);
 	struct unit *u = unit_of(task, false);
 	struct scratch *s = scratch_get();
-	__u32 tgid = tgid_of(task);
 	struct context *known;
 	__u64 context;
 
@@ -163,14 +162,14 @@ static __always_inline struct context *python_taken(struct task_struct *task, __
  * place is one where two searches have found an item that is in the frames twice.
  * Leaves the answer in scratch.found.
  */
-__attribute__((noinline)) int python_item(void)
+__attribute__((noinline)) int python_item(__u32 tgid)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct runtime *rt = runtime_of(tgid_of(task));
+	struct runtime *rt = runtime_of(tgid);
 	struct scratch *s = scratch_get();
 	struct context *known = NULL;
 	__u64 state, chunk = 0, item = 0, once = 0;
-	__u32 tgid = tgid_of(task), at = 0;
+	__u32 at = 0;
 	struct unit *u;
 	int i;
 
@@ -265,7 +264,7 @@ static __always_inline int python_starts(struct task_struct *task, struct runtim
 
 	if (!u || !s)
 		return 0;
-	python_work(0);
+	python_work(tgid_of(task), 0);
 	if (!s->found.seed && u->fresh && same_turn(u, task) && active(&u->current)) {
 		s->found.seed = u->current.seed;
 		s->found.slot = u->current.slot;
@@ -328,7 +327,7 @@ static __always_inline int python_writes(struct task_struct *task, struct runtim
 	if (!s || bpf_probe_read_user(&handle, sizeof(handle), (void *)(self + UVLOOP_HANDLE)) || !handle ||
 	    bpf_probe_read_user(&fd, sizeof(fd), (void *)(handle + LIBUV_STREAM_FD)))
 		return 0;
-	python_work(0);
+	python_work(tgid, 0);
 	x.seed = s->found.seed;
 	x.slot = s->found.slot;
 	if (x.seed || task_work(tgid, TASK_WRITE, fd))
@@ -348,9 +347,9 @@ static __always_inline int python_puts(struct task_struct *task, struct runtime 
 	rt->pools = 1;
 	if (!s || bpf_probe_read_user(&item, sizeof(item), (void *)arguments) || !item)
 		return 0;
-	python_work(0);
+	python_work(tgid, 0);
 	if (!s->found.seed)
-		python_item();
+		python_item(tgid);
 	if (s->found.seed) {
 		x.seed = s->found.seed;
 		x.slot = s->found.slot;

@@ -60,13 +60,12 @@ static __always_inline struct context *ruby_connection(struct scratch *s, __u32 
  * the same in all threads of a server. Leaves the answer in scratch.found. A global function,
  * so that the verifier walks it once.
  */
-__attribute__((noinline)) int ruby_work(void)
+__attribute__((noinline)) int ruby_work(__u32 tgid)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct runtime *rt = runtime_of(tgid_of(task));
+	struct runtime *rt = runtime_of(tgid);
 	struct scratch *s = scratch_get();
 	struct context *known = NULL;
-	__u32 tgid = tgid_of(task);
 	__u64 at, value = 0;
 	struct unit *u;
 	int i;

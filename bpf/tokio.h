@@ -36,10 +36,10 @@ static __always_inline __u64 tokio_task(struct task_struct *task, struct runtime
  * What does the thread's current task work on, which is about to send a request, or
  * not? Leaves the answer in scratch.found.
  */
-__attribute__((noinline)) int tokio_work(__u32 sends)
+__attribute__((noinline)) int tokio_work(__u32 tgid, __u32 sends)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct runtime *rt = runtime_of(tgid_of(task));
+	struct runtime *rt = runtime_of(tgid);
 	struct scratch *s = scratch_get();
 	struct context *known;
 	__u64 id;
@@ -48,7 +48,7 @@ __attribute__((noinline)) int tokio_work(__u32 sends)
 		return 0;
 	s->found.seed = 0;
 	id = tokio_task(task, rt);
-	known = id ? task_work(tgid_of(task), TASK_TOKIO, id) : NULL;
+	known = id ? task_work(tgid, TASK_TOKIO, id) : NULL;
 	if (!known || !request_of(known))
 		return 0;
 	s->found.seed = known->seed;
