@@ -481,6 +481,8 @@ struct scratch {
 	__u64 words[GO_FRAME_WORDS]; /* of a goroutine's outermost frame */
 	struct join no_join;         /* zeros */
 	__u64 frames[STACK_WORDS];   /* the first words of a Python or Ruby thread's frames */
+	__u64 once;                  /* a work item that is among them, */
+	__u32 once_at;               /* and where from */
 	/* Walk over an iovec array; kept here so that loop states stay equal. */
 	__u64 iov;
 	__u64 base, prev_base;

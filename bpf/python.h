@@ -154,6 +154,12 @@ static __always_inline struct context *python_taken(struct task_struct *task, __
 	return known;
 }
 
+/* Is it one? A global function, so that the verifier walks it once and not for every word. */
+__attribute__((noinline)) int python_item_of(__u32 tgid, __u64 object)
+{
+	return python_taken(bpf_get_current_task_btf(), tgid, object) != NULL;
+}
+
 /*
  * For which request was the work item put into its queue that the thread is busy with?
  * It is a variable of one of the thread's first frames, at the same place in all threads of
@@ -168,8 +174,7 @@ __attribute__((noinline)) int python_item(__u32 tgid)
 	struct runtime *rt = runtime_of(tgid);
 	struct scratch *s = scratch_get();
 	struct context *known = NULL;
-	__u64 state, chunk = 0, item = 0, once = 0;
-	__u32 at = 0;
+	__u64 state, chunk = 0, item = 0;
 	struct unit *u;
 	int i;
 
@@ -196,25 +201,25 @@ __attribute__((noinline)) int python_item(__u32 tgid)
 		known = python_taken(task, tgid, item);
 	} else if (bpf_probe_read_user(s->frames, sizeof(s->frames), (void *)(chunk + PYTHON_CHUNK_FRAMES)) == 0) {
 		u->searched++;
+		s->once = 0;
 #pragma clang loop unroll(disable)
 		for (i = 0; i < STACK_WORDS; i++) {
-			struct context *x = python_taken(task, tgid, s->frames[i]);
-
-			if (!x)
+			item = s->frames[i];
+			if (!python_item_of(tgid, item))
 				continue;
-			if (s->frames[i] == once) {
-				known = x;
+			if (item == s->once) {
+				known = python_taken(task, tgid, item);
 				break;
 			}
-			if (!once) {
-				once = s->frames[i];
-				at = PYTHON_CHUNK_FRAMES + i * 8;
+			if (!s->once) {
+				s->once = item;
+				s->once_at = PYTHON_CHUNK_FRAMES + i * 8;
 			}
 		}
-		if (known && rt->item_seen == at)
-			rt->item_at = at;
+		if (known && rt->item_seen == s->once_at)
+			rt->item_at = s->once_at;
 		else if (known)
-			rt->item_seen = at;
+			rt->item_seen = s->once_at;
 	}
 	if (known && request_of(known)) {
 		known->method = task->pid;

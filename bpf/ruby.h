@@ -55,6 +55,14 @@ static __always_inline struct context *ruby_connection(struct scratch *s, __u32 
 	return known && active(known) ? known : NULL;
 }
 
+/* Is a value one? A global function, so that the verifier walks it once and not for every word. */
+__attribute__((noinline)) int ruby_is_connection(__u32 tgid, __u64 value)
+{
+	struct scratch *s = scratch_get();
+
+	return s && ruby_connection(s, tgid, value);
+}
+
 /*
  * For which request does the current thread run? The place of the connection in its stack is
  * the same in all threads of a server. Leaves the answer in scratch.found. A global function,
@@ -93,8 +101,8 @@ __attribute__((noinline)) int ruby_work(__u32 tgid)
 		for (i = 0; i < STACK_WORDS; i++) {
 			if (s->ruby.context.stack + i * 8 >= s->ruby.frame.sp)
 				break;
-			known = ruby_connection(s, tgid, s->frames[i]);
-			if (known) {
+			if (ruby_is_connection(tgid, s->frames[i])) {
+				known = ruby_connection(s, tgid, s->frames[i]);
 				rt->ruby_at = i;
 				u->searched = 0;
 				break;

@@ -517,6 +517,9 @@ type captureScratch struct {
 	Words    [7]uint64
 	NoJoin   captureJoin
 	Frames   [128]uint64
+	Once     uint64
+	OnceAt   uint32
+	_        [4]byte
 	Iov      uint64
 	Base     uint64
 	PrevBase uint64

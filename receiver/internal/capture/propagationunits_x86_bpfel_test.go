@@ -443,6 +443,9 @@ type propagationUnitsScratch struct {
 	Words    [7]uint64
 	NoJoin   propagationUnitsJoin
 	Frames   [128]uint64
+	Once     uint64
+	OnceAt   uint32
+	_        [4]byte
 	Iov      uint64
 	Base     uint64
 	PrevBase uint64
