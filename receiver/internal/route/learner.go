@@ -57,6 +57,7 @@ type node struct {
 	children atomic.Pointer[map[string]*node]
 	varied   atomic.Pointer[node]   // set once collapsed; children is nil then
 	rest     atomic.Pointer[string] // route + "/**", made when needed
+	detached bool                   // with Learner.mu: not in the tree any more
 }
 
 func newLearner(maxChildren, maxNodes int, total *atomic.Int64) *Learner {
@@ -136,7 +137,7 @@ func (l *Learner) grow(n *node, name []byte) *node {
 	if next := n.varied.Load(); next != nil {
 		return next
 	}
-	if l.forgotten {
+	if l.forgotten || n.detached {
 		return nil
 	}
 	old := n.children.Load()
@@ -151,7 +152,7 @@ func (l *Learner) grow(n *node, name []byte) *node {
 		if l.made++; l.made > lifetime*l.maxNodes {
 			return nil
 		}
-		l.resize(1 - n.count())
+		l.resize(1 - n.detach())
 		next := &node{route: n.route + "/" + collapsed}
 		n.varied.Store(next)
 		n.children.Store(nil)
@@ -175,15 +176,20 @@ func (l *Learner) grow(n *node, name []byte) *node {
 	return next
 }
 
-// count is the number of nodes below n.
-func (n *node) count() int {
+// detach takes everything below n out of the tree, and counts it. Who has come there
+// before learns nothing any more.
+func (n *node) detach() int {
 	sum := 0
+	each := func(c *node) {
+		c.detached = true
+		sum += 1 + c.detach()
+	}
 	if next := n.varied.Load(); next != nil {
-		sum += 1 + next.count()
+		each(next)
 	}
 	if children := n.children.Load(); children != nil {
 		for _, c := range *children {
-			sum += 1 + c.count()
+			each(c)
 		}
 	}
 	return sum

@@ -184,3 +184,17 @@ func BenchmarkLearnerRoute(b *testing.B) {
 		l.Route(path, true)
 	}
 }
+
+// count is the number of nodes below n.
+func (n *node) count() int {
+	sum := 0
+	if next := n.varied.Load(); next != nil {
+		sum += 1 + next.count()
+	}
+	if children := n.children.Load(); children != nil {
+		for _, c := range *children {
+			sum += 1 + c.count()
+		}
+	}
+	return sum
+}
