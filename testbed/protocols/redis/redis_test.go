@@ -29,7 +29,7 @@ type scenario struct {
 	old    bool // connected before the collector started
 	queued bool // in transactions
 	unix   bool
-	// lossy: calls move more than the 64 KiB that can be copied of one, and commands begin
+	// lossy: calls move more than limits.max_payload, which is copied of one, and commands begin
 	// behind that. What is reported has to be right, but not all is.
 	lossy bool
 }
