@@ -43,7 +43,7 @@ type View interface {
 	Peer(address netip.AddrPort) (Peer, bool)
 	// OnChange asks for calls with the uid of each pod of this node that came, went
 	// or changed in what a Pod says (its namespace's labels included). Calls come one
-	// at a time and must return soon. What is known already when it is asked for makes
+	// at a time and must return soon. Several may ask. What is known already when it is asked for makes
 	// no call.
 	OnChange(func(uid string))
 }

@@ -235,7 +235,7 @@ func (c *client) get(n int, prefix string) (pids map[string]int) {
 type fakeView struct {
 	mu      sync.Mutex
 	pods    map[string]*cluster.Pod
-	changed func(uid string)
+	changed []func(uid string)
 }
 
 func (v *fakeView) Container(id string) (*cluster.Pod, string, bool) {
@@ -258,7 +258,7 @@ func (v *fakeView) Pod(uid string) (*cluster.Pod, bool) {
 
 func (v *fakeView) Peer(netip.AddrPort) (cluster.Peer, bool) { return cluster.Peer{}, false }
 
-func (v *fakeView) OnChange(f func(string)) { v.changed = f }
+func (v *fakeView) OnChange(f func(string)) { v.changed = append(v.changed, f) }
 
 // set makes a pod what it is now; nil takes it away.
 func (v *fakeView) set(uid string, pod *cluster.Pod) {
@@ -272,8 +272,8 @@ func (v *fakeView) set(uid string, pod *cluster.Pod) {
 		v.pods[uid] = pod
 	}
 	v.mu.Unlock()
-	if v.changed != nil {
-		v.changed(uid)
+	for _, f := range v.changed {
+		f(uid)
 	}
 }
 
