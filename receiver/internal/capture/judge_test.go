@@ -29,7 +29,8 @@ func TestLateVerdicts(t *testing.T) {
 		}
 		tell := func(pid uint32) {
 			t.Helper()
-			require.NoError(t, p.Judge(pid, p.Executed(pid), VerdictSelected))
+			_, err := p.Judge(pid, p.Executed(pid), VerdictSelected)
+			require.NoError(t, err)
 			require.NoError(t, p.SetRuntime(pid, Runtime{EventLoop: true}))
 		}
 

@@ -350,7 +350,8 @@ const (
 
 // SetProcess puts a verdict in force; children inherit it.
 func (p *Probes) SetProcess(pid uint32, v Verdict) error {
-	return p.Judge(pid, p.Executed(pid), v)
+	_, err := p.Judge(pid, p.Executed(pid), v)
+	return err
 }
 
 // executedShift is behind the verdict in the kernel's map (bpf/maps.h).
@@ -359,33 +360,42 @@ const executedShift = 8
 // Executed is how often a process has executed something, as far as that is known: what a
 // verdict on it has to be given for.
 func (p *Probes) Executed(pid uint32) uint32 {
+	executed, _ := p.judged(pid)
+	return executed
+}
+
+// judged is what the kernel knows of a process: nothing, if it has not been told.
+func (p *Probes) judged(pid uint32) (executed uint32, v Verdict) {
 	var current uint32
-	_ = p.coll.Maps["processes"].Lookup(pid, &current) // 0 if there is none
-	return current >> executedShift
+	_ = p.coll.Maps["processes"].Lookup(pid, &current)
+	return current >> executedShift, Verdict(current & (1<<executedShift - 1))
 }
 
 // Judge puts a verdict in force, if the process has executed nothing since executed was
-// asked for; children inherit it.
-func (p *Probes) Judge(pid, executed uint32, v Verdict) error {
-	if p.Executed(pid) != executed {
-		return nil // its next verdict is on its way
+// asked for; children inherit it. before is what was in force: usually, for a process that
+// has executed something, that it is watched until it is judged; but a verdict that was
+// given at the moment it did may have taken the place of that.
+func (p *Probes) Judge(pid, executed uint32, v Verdict) (before Verdict, err error) {
+	now, before := p.judged(pid)
+	if now != executed {
+		return before, nil // its next verdict is on its way
 	}
 	processes, value := p.coll.Maps["processes"], executed<<executedShift|uint32(v)
 	// A process that the kernel has noted is forgotten when it exits, which may be
 	// now; one that it has not noted may have exited before.
-	err := processes.Update(pid, value, ebpf.UpdateExist)
+	err = processes.Update(pid, value, ebpf.UpdateExist)
 	if errors.Is(err, ebpf.ErrKeyNotExist) {
 		if executed != 0 || !alive(pid) {
-			return nil
+			return before, nil
 		}
 		if err = processes.Put(pid, value); err == nil && !alive(pid) {
-			return p.forget("processes", pid)
+			return before, p.forget("processes", pid)
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("set verdict for process %d: %w", pid, err)
+		return before, fmt.Errorf("set verdict for process %d: %w", pid, err)
 	}
-	return p.newEpoch()
+	return before, p.newEpoch()
 }
 
 // alive reports whether a process has yet to exit. What was noted of one before it is

@@ -36,7 +36,7 @@ type selection struct {
 	logger  *zap.Logger
 	// executions and judge are Executed and Judge of capture.Probes.
 	executions func(pid uint32) uint32
-	judge      func(pid, executed uint32, v capture.Verdict) error
+	judge      func(pid, executed uint32, v capture.Verdict) (before capture.Verdict, err error)
 	// invalidate makes the workload of a process be looked up anew.
 	invalidate func(pid uint32)
 	// hurry makes the reader of process records look now.
@@ -220,23 +220,27 @@ func (s *selection) try(pid uint32, file string, news, alone bool) (unknown uint
 		s.invalidate(pid) // a rule may name it now
 	}
 	if !same || news {
-		s.tell(pid, &v)
+		before := s.tell(pid, &v)
+		// What it has forked since it executed this may have been ignored.
+		turned = turned || news && before == capture.VerdictIgnored && v.decision.Selected
 	}
 	return 0, turned
 }
 
-// tell puts a verdict in force.
-func (s *selection) tell(pid uint32, v *verdict) {
+// tell puts a verdict in force, and returns the one that was.
+func (s *selection) tell(pid uint32, v *verdict) capture.Verdict {
 	judged, then := capture.VerdictIgnored, s.dropped
 	if v.decision.Selected {
 		judged, then = capture.VerdictSelected, s.taken
 	}
-	if err := s.judge(pid, v.executed, judged); err != nil {
+	before, err := s.judge(pid, v.executed, judged)
+	if err != nil {
 		s.logger.Warn("cannot tell the kernel about a process", zap.Error(err))
 	}
 	if then != nil {
 		then(pid)
 	}
+	return before
 }
 
 // inherit gives a process that was forked and has executed nothing since the decision on

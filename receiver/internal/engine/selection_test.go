@@ -26,9 +26,9 @@ func TestSelection(t *testing.T) {
 	require.NoError(t, err)
 	told := map[uint32][]capture.Verdict{}
 	s.executions = func(uint32) uint32 { return 0 }
-	s.judge = func(pid, _ uint32, v capture.Verdict) error {
+	s.judge = func(pid, _ uint32, v capture.Verdict) (capture.Verdict, error) {
 		told[pid] = append(told[pid], v)
-		return nil
+		return 0, nil
 	}
 	invalidated := 0
 	s.invalidate = func(uint32) { invalidated++ }
@@ -90,12 +90,36 @@ func fakes(t *testing.T, c config.Discovery) (s *selection, told map[uint32][]ca
 	require.NoError(t, err)
 	told = map[uint32][]capture.Verdict{}
 	s.executions = func(uint32) uint32 { return 0 }
-	s.judge = func(pid, _ uint32, v capture.Verdict) error {
+	s.judge = func(pid, _ uint32, v capture.Verdict) (capture.Verdict, error) {
 		told[pid] = append(told[pid], v)
-		return nil
+		return 0, nil
 	}
 	s.invalidate, s.hurry = func(uint32) {}, func() {}
 	return s, told
+}
+
+// A verdict on the program before that took the place of "watched until judged" may have
+// gone to workers that were forked meanwhile.
+func TestOvertakenVerdict(t *testing.T) {
+	p := start(t, nil, python, "testdata/server.py", "--workers", "2")
+	var workers []uint32
+	require.Eventually(t, func() bool {
+		workers = discovery.NewScanner("/proc").Children(uint32(p.pid))
+		return len(workers) == 2
+	}, 5*time.Second, 10*time.Millisecond)
+	s, told := fakes(t, config.Discovery{Include: []config.Rule{{Cmdline: "*server.py*"}}})
+	s.executed(uint32(p.pid), "")
+	require.Equal(t, []capture.Verdict{capture.VerdictSelected}, told[uint32(p.pid)])
+	require.Empty(t, told[workers[0]])
+	judge := s.judge
+	s.judge = func(pid, executed uint32, v capture.Verdict) (capture.Verdict, error) {
+		_, err := judge(pid, executed, v)
+		return capture.VerdictIgnored, err
+	}
+	s.executed(uint32(p.pid), "")
+	for _, w := range workers {
+		require.Equal(t, []capture.Verdict{capture.VerdictSelected}, told[w])
+	}
 }
 
 // Workers that were forked before anybody looked have the decision on their master.
@@ -244,7 +268,7 @@ func BenchmarkExecuted(b *testing.B) {
 			s, err := newSelection(config.Discovery{Include: []config.Rule{rule}}, zap.NewNop())
 			require.NoError(b, err)
 			s.executions = func(uint32) uint32 { return 0 }
-			s.judge = func(uint32, uint32, capture.Verdict) error { return nil }
+			s.judge = func(uint32, uint32, capture.Verdict) (capture.Verdict, error) { return capture.VerdictSelected, nil }
 			s.invalidate = func(uint32) {}
 			s.connect(&fakeView{})
 			c := exec.Command("sleep", "60")
