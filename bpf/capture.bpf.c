@@ -797,8 +797,12 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 
 	bpf_map_delete_elem(&runtimes, &tgid);
 	verdict = bpf_map_lookup_elem(&processes, &tgid);
-	if (verdict)
+	if (verdict) {
+		/* Where all are selected but some, what was selected stays so until it is judged. */
+		if (default_selected && (*verdict & VERDICT_MASK) == PROCESS_SELECTED)
+			v = PROCESS_SELECTED;
 		v |= (*verdict & ~VERDICT_MASK) + VERDICT_EXECUTED;
+	}
 	if (verdict || !default_selected)
 		bpf_map_update_elem(&processes, &tgid, &v, BPF_ANY);
 	emit_process(RECORD_EXEC, tgid, 0, bprm->filename);
