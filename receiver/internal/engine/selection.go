@@ -205,7 +205,8 @@ func (s *selection) try(pid uint32, file string, news, alone bool) (unknown uint
 		}
 	}
 	same := known && before.decision.Selected == v.decision.Selected
-	turned = known && !same && !news
+	// (Of another program the verdict may have been, whose record is still to be read.)
+	turned = known && !same && !news && before.executed == v.executed
 	v.since = before.since
 	if turned && v.decision.Selected {
 		v.since = monotonic()

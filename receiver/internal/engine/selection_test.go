@@ -98,6 +98,21 @@ func fakes(t *testing.T, c config.Discovery) (s *selection, told map[uint32][]ca
 	return s, told
 }
 
+// What a process did before it was selected is not reported, unless it was another program
+// that was not selected: the kernel has watched it ever since.
+func TestProgramsInterruptNothing(t *testing.T) {
+	p := start(t, nil, python, "testdata/server.py")
+	for executed, interrupted := range map[uint32]bool{1: false, 2: true} {
+		s, _ := fakes(t, config.Discovery{Include: []config.Rule{{PIDs: []int{p.pid}}}})
+		s.executions = func(uint32) uint32 { return 2 }
+		begun := monotonic()
+		s.record(uint32(p.pid), verdict{executed: executed})
+		s.examine(uint32(p.pid), "", false)
+		require.True(t, s.allows(uint32(p.pid), true, func() {}))
+		require.Equal(t, interrupted, s.interrupted(uint32(p.pid), begun))
+	}
+}
+
 // A verdict on the program before that took the place of "watched until judged" may have
 // gone to workers that were forked meanwhile.
 func TestOvertakenVerdict(t *testing.T) {
