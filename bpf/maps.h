@@ -66,7 +66,8 @@ struct prepared {
 #define FRAME_DATA 0
 /* Types that there are, and some that may yet come. */
 #define FRAME_TYPES 0x20
-/* Larger DATA frames are passed over; nobody wants more of a body than is in a smaller one. */
+#define FRAME_HEADERS 1
+/* Larger DATA frames are passed over, but for so much of the first behind a header section: where bodies begin. */
 #define FRAME_DATA_COPIED PART_SIZE
 
 enum framing_state {
@@ -81,6 +82,7 @@ struct framing {
 	__u32 copied; /* and as many of the next ones are wanted */
 	__u8 state;   /* enum framing_state */
 	__u8 have;    /* bytes of a head that is not complete */
+	__u8 bodies;  /* header sections whose bodies may begin with the next DATA frames */
 	__u8 head[FRAME_HEAD + 1];
 };
 

@@ -256,7 +256,15 @@ static __always_inline bool frame_step(struct scratch *s)
 				return false;
 			f->have = 0;
 			f->left = length;
-			f->copied = s->frame_head[3] == FRAME_DATA && length > FRAME_DATA_COPIED ? 0 : length;
+			f->copied = length;
+			if (s->frame_head[3] == FRAME_HEADERS && f->bodies < 255)
+				f->bodies++;
+			if (s->frame_head[3] == FRAME_DATA) {
+				if (length > FRAME_DATA_COPIED)
+					f->copied = f->bodies ? FRAME_DATA_COPIED : 0;
+				if (f->bodies)
+					f->bodies--;
+			}
 		}
 	} else if (f->copied) {
 		if (take > f->copied)

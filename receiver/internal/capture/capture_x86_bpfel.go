@@ -86,7 +86,9 @@ type captureConn struct {
 		Copied uint32
 		State  uint8
 		Have   uint8
+		Bodies uint8
 		Head   [10]uint8
+		_      [3]byte
 	}
 }
 
@@ -538,9 +540,12 @@ type captureScratch struct {
 		Copied uint32
 		State  uint8
 		Have   uint8
+		Bodies uint8
 		Head   [10]uint8
+		_      [3]byte
 	}
 	FrameHead [40]uint8
+	_         [4]byte
 }
 
 type captureSegmentRecord struct {

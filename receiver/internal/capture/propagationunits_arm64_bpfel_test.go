@@ -86,7 +86,9 @@ type propagationUnitsConn struct {
 		Copied uint32
 		State  uint8
 		Have   uint8
+		Bodies uint8
 		Head   [10]uint8
+		_      [3]byte
 	}
 }
 
@@ -464,9 +466,12 @@ type propagationUnitsScratch struct {
 		Copied uint32
 		State  uint8
 		Have   uint8
+		Bodies uint8
 		Head   [10]uint8
+		_      [3]byte
 	}
 	FrameHead [40]uint8
+	_         [4]byte
 }
 
 type propagationUnitsTaskKey struct {

@@ -45,7 +45,7 @@ func (*http2) Describe() protocol.Description {
 		Client: "`CLIENT` per request or call",
 		Evidence: "the connection preface; on older connections frames that follow each other, with a header section among " +
 			"them that can be decoded",
-		Capture: "heads of frames, and what is in them but for DATA of over 4 KiB; on connections that were upgraded, or older, " +
+		Capture: "heads of frames, and what is in them but for DATA of over 4 KiB, of which bodies' beginnings; on connections that were upgraded, or older, " +
 			"everything, up to `limits.max_payload` of each call",
 	}
 }
