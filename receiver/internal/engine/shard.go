@@ -181,6 +181,7 @@ func (s *shard) record(b []byte) {
 				Role:      exchange.Role(o.Role),
 				Transport: exchange.Transport(o.Transport),
 				NetNS:     o.Netns,
+				Comm:      o.Name(),
 				Wire:      s.engine.wires.end(o.Wire, o.Time),
 			},
 			Midstream: o.Midstream(),
@@ -196,7 +197,7 @@ func (s *shard) record(b []byte) {
 		} else {
 			opening.Connection.Local, opening.Connection.Peer = o.LocalAddr(), o.PeerAddr()
 		}
-		s.engine.processes.Hint(o.Tgid, o.Name())
+		s.engine.processes.Hint(o.Tgid, opening.Connection.Comm)
 		s.tracker.Open(&opening)
 	case capture.KindEnd:
 		if r, _ := capture.AsSegment(b); r != nil {
@@ -266,7 +267,7 @@ func (s *shard) Begin(x *exchange.Exchange) {
 	if !s.engine.selection.allows(x.PID, s.first, s.idle) {
 		return
 	}
-	x.Workload = s.workload(x.PID)
+	x.Workload = s.workload(x.PID, x.Connection)
 	if c := x.Connection; c != nil && !c.Known.Named {
 		s.name(x)
 	}
@@ -312,9 +313,14 @@ func (s *shard) Abandon(x *exchange.Exchange) {
 	}
 }
 
-func (s *shard) workload(pid uint32) *workload.Workload {
+// workload of a process that uses a connection. If it is gone already, a child of the one that
+// used the connection first, perhaps, it had that one's name.
+func (s *shard) workload(pid uint32, c *exchange.Connection) *workload.Workload {
 	gen := s.engine.selection.generation.Load()
 	if pid != s.lastPID || gen != s.lastGen || s.last == nil {
+		if c != nil && c.Comm != "" {
+			s.engine.processes.Hint(pid, c.Comm)
+		}
 		s.last, s.lastPID, s.lastGen = s.engine.processes.Lookup(pid), pid, gen
 	}
 	return s.last

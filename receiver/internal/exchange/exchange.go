@@ -68,6 +68,8 @@ type Connection struct {
 	Path string
 	// NetNS is the inode number of the socket's network namespace.
 	NetNS uint32
+	// Comm is the short name of the process that used it first.
+	Comm string
 	// Wire is nil if what both ends of a connection have in common is not known.
 	Wire *Wire
 	// Opened is when its first bytes moved, CLOCK_MONOTONIC, ns; 0 if the connection is

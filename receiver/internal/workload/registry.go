@@ -378,6 +378,9 @@ func (r *Registry) publish(f *finding, generation uint32) *Workload {
 	if r.executed[f.PID%commSlots].generation != generation {
 		return w // right for what was asked, but not for the next call
 	}
+	if f.gone && f.identity.name == UnknownService {
+		return w // whoever asks next may have been told its name
+	}
 	if current != nil {
 		r.remove(current)
 	}
