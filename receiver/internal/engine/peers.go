@@ -173,7 +173,7 @@ func (s *shard) peek(b []byte) {
 			return
 		}
 		if s.engine.peers.local {
-			s.engine.wires.expect(o.Wire, o.Time).Use(exchange.Role(o.Role), o.Tgid)
+			s.uses(o, s.engine.wires.expect(o.Wire, o.Time))
 		}
 		s.opened(o)
 		if resolves(exchange.Transport(o.Transport), o.PeerPort) {
@@ -199,6 +199,13 @@ func (s *shard) peek(b []byte) {
 			s.engine.peers.names.Learn(names.Asker{PID: r.Tgid}, &names.Answer{Name: a.Name, Addresses: a.Addresses, TTL: a.TTL, Time: r.Time})
 		}
 	}
+}
+
+// uses tells who has an end of a connection. Its name comes first: another reader may look
+// at once, and find the process gone.
+func (s *shard) uses(o *capture.Open, wire *exchange.Wire) {
+	s.engine.processes.Hint(o.Tgid, o.Name())
+	wire.Use(exchange.Role(o.Role), o.Tgid)
 }
 
 // opened tells of a connection that a client may have opened.

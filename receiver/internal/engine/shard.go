@@ -190,14 +190,13 @@ func (s *shard) record(b []byte) {
 		if !opening.Midstream {
 			opening.Connection.Opened = o.Time
 		}
-		opening.Connection.Wire.Use(opening.Connection.Role, o.Tgid)
+		s.uses(o, opening.Connection.Wire)
 		s.opened(o)
 		if opening.Connection.Transport == exchange.TransportUnix {
 			opening.Connection.Path = o.UnixPath()
 		} else {
 			opening.Connection.Local, opening.Connection.Peer = o.LocalAddr(), o.PeerAddr()
 		}
-		s.engine.processes.Hint(o.Tgid, opening.Connection.Comm)
 		s.tracker.Open(&opening)
 	case capture.KindEnd:
 		if r, _ := capture.AsSegment(b); r != nil {
