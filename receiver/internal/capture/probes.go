@@ -402,7 +402,7 @@ func (p *Probes) Judge(pid, executed uint32, v Verdict) (before Verdict, err err
 // found alive will be forgotten at its exit.
 func alive(pid uint32) bool {
 	stat, ok := procfs.FS{}.Stat(pid)
-	return ok && !stat.Zombie()
+	return ok && !stat.Zombie() && !stat.Exiting
 }
 
 // forget removes what was noted of a process too late.

@@ -73,6 +73,8 @@ type Stat struct {
 	// Comm is at most 15 bytes.
 	Comm  string
 	State byte
+	// Exiting: it has begun to exit, and may go on running for a moment.
+	Exiting bool
 	// StartTime is in clock ticks since boot. A pid and its start time
 	// together are never reused.
 	StartTime uint64
@@ -124,6 +126,10 @@ func parseStat(b []byte) (Stat, bool) {
 		case 4:
 			n, _ := strconv.ParseUint(value, 10, 32)
 			s.PPID = uint32(n)
+		case 9:
+			const exiting = 0x4 // PF_EXITING
+			n, _ := strconv.ParseUint(value, 10, 32)
+			s.Exiting = n&exiting != 0
 		case 22:
 			n, err := strconv.ParseUint(value, 10, 64)
 			if err != nil {

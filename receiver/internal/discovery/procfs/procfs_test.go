@@ -16,9 +16,10 @@ import (
 func TestParseStat(t *testing.T) {
 	const tail = " 1 1 0 -1 4194560 2 0 0 0 1 2 0 0 20 0 1 0 987654 8192 100 18446744073709551615 94000 95000 140736 0 0 0\n"
 	for text, want := range map[string]Stat{
-		"42 (nginx) S 7" + tail:         {PID: 42, PPID: 7, Comm: "nginx", State: 'S', StartTime: 987654, StartCode: 94000, StartStack: 140736},
-		"43 (a) b (c)) Z 1" + tail:      {PID: 43, PPID: 1, Comm: "a) b (c)", State: 'Z', StartTime: 987654, StartCode: 94000, StartStack: 140736},
-		"44 (x\ny) R 4294967295" + tail: {PID: 44, PPID: 4294967295, Comm: "x\ny", State: 'R', StartTime: 987654, StartCode: 94000, StartStack: 140736},
+		"42 (nginx) S 7" + tail:                                       {PID: 42, PPID: 7, Comm: "nginx", State: 'S', StartTime: 987654, StartCode: 94000, StartStack: 140736},
+		"43 (a) b (c)) Z 1" + tail:                                    {PID: 43, PPID: 1, Comm: "a) b (c)", State: 'Z', StartTime: 987654, StartCode: 94000, StartStack: 140736},
+		"44 (x\ny) R 4294967295" + tail:                               {PID: 44, PPID: 4294967295, Comm: "x\ny", State: 'R', StartTime: 987654, StartCode: 94000, StartStack: 140736},
+		"45 (z) R 1" + strings.Replace(tail, "4194560", "4228876", 1): {PID: 45, PPID: 1, Comm: "z", State: 'R', Exiting: true, StartTime: 987654, StartCode: 94000, StartStack: 140736},
 	} {
 		got, ok := parseStat([]byte(text))
 		assert.True(t, ok)
