@@ -591,7 +591,7 @@ int BPF_PROG(thread_woken, struct task_struct *woken)
 	__u64 place;
 	__u32 nr;
 
-	if (!enabled || tgid_of(task) != tgid_of(woken) || task->pid == woken->pid)
+	if (!enabled || task->tgid != woken->tgid || task->pid == woken->pid)
 		return 0;
 	rt = runtime_of(tgid_of(task));
 	if (!rt || rt->g_goid)

@@ -384,6 +384,17 @@ static __always_inline void thread_started(struct task_struct *task, struct runt
 	bpf_map_update_elem(&handoffs, &pid, &fresh, BPF_ANY);
 }
 
+/* Was a task found that works for a request? */
+static __always_inline bool found_task(const struct scratch *s, const struct runtime *rt, struct context *x)
+{
+	if (!s->found.seed)
+		return false;
+	x->seed = s->found.seed;
+	x->slot = s->found.slot;
+	x->method = rt->active <= 1 || trusted(rt->task_right, rt->task_wrong) ? METHOD_TASK : METHOD_AMBIGUOUS;
+	return true;
+}
+
 /*
  * For whom does the current task, thread or goroutine work? `sends`: a request is about
  * to leave, or has left, by the system call being made. Leaves the answer in scratch.now.
@@ -431,13 +442,8 @@ __attribute__((noinline)) int context_now(struct conn *c, __u32 sends)
 		python_work(tgid, sends ? descriptor(task) : 0);
 		if (!s->found.seed)
 			python_item(tgid);
-		if (s->found.seed) {
-			x->seed = s->found.seed;
-			x->slot = s->found.slot;
-			x->method = rt->active <= 1 || trusted(rt->task_right, rt->task_wrong) ? METHOD_TASK
-											       : METHOD_AMBIGUOUS;
+		if (found_task(s, rt, x))
 			return 0;
-		}
 	}
 	if (rt->tokio_task) {
 		tokio_work(tgid, sends);
@@ -454,13 +460,8 @@ __attribute__((noinline)) int context_now(struct conn *c, __u32 sends)
 	}
 	if (rt->ruby_tls) {
 		ruby_work(tgid);
-		if (s->found.seed) {
-			x->seed = s->found.seed;
-			x->slot = s->found.slot;
-			x->method = rt->active <= 1 || trusted(rt->task_right, rt->task_wrong) ? METHOD_TASK
-											       : METHOD_AMBIGUOUS;
+		if (found_task(s, rt, x))
 			return 0;
-		}
 	}
 	u = unit_of(task, false);
 	if (!u || !request_of(&u->current)) {

@@ -4,10 +4,7 @@ package main
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,29 +14,9 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/testbed/groundtruth"
 )
 
-// requirements skips where nothing can be measured, but never in CI. It holds the lock
-// of those that load the machine.
-func requirements(t *testing.T) {
-	t.Helper()
-	missing := t.Skipf
-	if os.Getenv("CI") == "true" {
-		missing = t.Fatalf
-	}
-	if os.Geteuid() != 0 {
-		missing("needs root")
-	}
-	if _, err := groundtruth.Binary(); err != nil {
-		missing("needs %v", err)
-	}
-	f, err := os.OpenFile(filepath.Join(os.TempDir(), "otelcol-ebpf-testbed.lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	require.NoError(t, err)
-	t.Cleanup(func() { f.Close() })
-	require.NoError(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX))
-}
-
 // TestSmoke runs everything for seconds: that it works, not what it says.
 func TestSmoke(t *testing.T) {
-	requirements(t)
+	groundtruth.Requirements(t)
 	result, err := run(t.Context(), options{rounds: 1, duration: time.Second, scenarios: "nginx,go,bystander"}, t.Logf)
 	require.NoError(t, err)
 	t.Log("\n" + result.String())
@@ -75,7 +52,7 @@ func TestSmoke(t *testing.T) {
 
 // TestInject is the same for what injection costs: contexts have to be written.
 func TestInject(t *testing.T) {
-	requirements(t)
+	groundtruth.Requirements(t)
 	result, err := run(t.Context(), options{rounds: 1, duration: time.Second, scenarios: "go", inject: true}, t.Logf)
 	require.NoError(t, err)
 	t.Log("\n" + result.String())

@@ -10,12 +10,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/testbed/groundtruth"
 )
 
 // TestScale is a short storm: nothing that is selected is missed, nothing else is
 // reported, and nothing stays behind.
 func TestScale(t *testing.T) {
-	requirements(t)
+	groundtruth.Requirements(t)
 	o := scaleDefaults
 	o.seconds, o.steady = 2, time.Second
 	r, err := runScale(t.Context(), o)

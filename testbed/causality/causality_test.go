@@ -6,11 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -84,7 +82,7 @@ const maxMerged, maxNotSeen = 0.05, 0.1
 // is the number of requests of each run; CAUSALITY_REPORT names a directory for the
 // tables, as Markdown and JSON.
 func TestCausality(t *testing.T) {
-	requirements(t, "nginx", "haproxy", "puma", "node", "npm", "python3", "javac", "mvn", "cargo")
+	groundtruth.Requirements(t, "nginx", "haproxy", "puma", "node", "npm", "python3", "javac", "mvn", "cargo")
 	requests := 0
 	if n := os.Getenv("CAUSALITY_REQUESTS"); n != "" {
 		var err error
@@ -152,32 +150,4 @@ func publish(t *testing.T, r *Result, name string) {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, name+".json"), append(b, '\n'), 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, name+".md"), []byte(r.String()), 0o644))
-}
-
-// requirements skips where the machine cannot run this, but never in CI.
-func requirements(t *testing.T, tools ...string) {
-	t.Helper()
-	missing := func(what string) {
-		t.Helper()
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("needs %s", what)
-		}
-		t.Skipf("needs %s", what)
-	}
-	if os.Geteuid() != 0 {
-		missing("root")
-	}
-	if _, err := groundtruth.Binary(); err != nil {
-		missing(err.Error())
-	}
-	for _, tool := range tools {
-		if _, err := exec.LookPath(tool); err != nil {
-			missing(tool + " (testbed/install.sh)")
-		}
-	}
-	// Tests that load the machine do not run beside each other.
-	f, err := os.OpenFile(filepath.Join(os.TempDir(), "otelcol-ebpf-testbed.lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	require.NoError(t, err)
-	require.NoError(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX))
-	t.Cleanup(func() { f.Close() })
 }

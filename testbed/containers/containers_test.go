@@ -8,11 +8,9 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -23,34 +21,6 @@ import (
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/testbed/groundtruth"
 )
-
-// requirements skips where the machine cannot run the test, but never in CI.
-func requirements(t *testing.T, tools ...string) {
-	t.Helper()
-	missing := func(what string) {
-		t.Helper()
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("needs %s", what)
-		}
-		t.Skipf("needs %s", what)
-	}
-	if os.Geteuid() != 0 {
-		missing("root")
-	}
-	if _, err := groundtruth.Binary(); err != nil {
-		missing(err.Error())
-	}
-	for _, tool := range tools {
-		if _, err := exec.LookPath(tool); err != nil {
-			missing(tool + " (testbed/install.sh)")
-		}
-	}
-	// One load at a time on this machine.
-	f, err := os.OpenFile(filepath.Join(os.TempDir(), "otelcol-ebpf-testbed.lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	require.NoError(t, err)
-	require.NoError(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX))
-	t.Cleanup(func() { f.Close() })
-}
 
 const podUID = "3b1a3f0c-5e6f-4f6e-9a1b-0c2d3e4f5a6b"
 
@@ -182,7 +152,7 @@ type call struct{ from, to *container }
 // Every span and every metric of a container says which one it is, by the ids and
 // names its runtime has for it, and calls between containers are joined.
 func TestContainers(t *testing.T) {
-	requirements(t, "podman", "runc", "conmon", "containerd", "ctr", "dockerd", dockerCommand)
+	groundtruth.Requirements(t, "podman", "runc", "conmon", "containerd", "ctr", "dockerd", dockerCommand)
 	w := newWorld(t)
 	for _, hooks := range []string{"sock", "sys_exit"} {
 		t.Run(hooks, func(t *testing.T) { w.observe(t, hooks) })

@@ -36,7 +36,7 @@ type server struct {
 // No two service instances are one series in Prometheus, whatever they are called,
 // and every request is counted once.
 func TestPrometheus(t *testing.T) {
-	requirements(t, "podman", "runc", "conmon", "containerd", "ctr")
+	groundtruth.Requirements(t, "podman", "runc", "conmon", "containerd", "ctr")
 	dir := t.TempDir()
 	root, err := rootfs(dir)
 	require.NoError(t, err)

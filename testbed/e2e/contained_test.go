@@ -36,7 +36,7 @@ for i in range(int(sys.argv[2])):
 // A Collector in a pid namespace of its own, as a sidecar that shares its pod's, knows
 // the processes in there by the ids they have there, and no others.
 func TestContained(t *testing.T) {
-	requirements(t, "python3", "nsenter", "mount")
+	groundtruth.Requirements(t, "python3", "nsenter", "mount")
 	const n = 20
 	for _, hooks := range []string{"sock", "sys_exit"} {
 		for rules, receiver := range map[string]string{
@@ -68,11 +68,7 @@ func TestContained(t *testing.T) {
 				time.Sleep(time.Second) // for more than that
 				seen := map[string]int{}
 				for _, s := range sink.Spans() {
-					path := s.Text("url.path")
-					if path == "" {
-						_, path, _ = strings.Cut(strings.TrimPrefix(s.Text("url.full"), "http://"), "/")
-						path = "/" + path
-					}
+					path := s.Path()
 					require.True(t, strings.HasPrefix(path, "/in/"), "%s, which is outside", path)
 					seen[fmt.Sprint(s.Kind, path)]++
 					got, ok := s.Resource.Get("process.pid")

@@ -13,7 +13,7 @@ import (
 func TestGroundTruth(t *testing.T) {
 	for _, hooks := range []string{"sock", "sys_exit"} {
 		t.Run(hooks, func(t *testing.T) {
-			requirements(t, "gcc", "nginx", "curl", "node", "python3")
+			groundtruth.Requirements(t, "gcc", "nginx", "curl", "node", "python3")
 			s := newSuite(t)
 			s.cases = allCases()
 			s.runAll(groundtruth.CollectorOptions{Hooks: hooks})

@@ -21,7 +21,7 @@ import (
 func TestMetrics(t *testing.T) {
 	for _, hooks := range []string{"sock", "sys_exit"} {
 		t.Run(hooks, func(t *testing.T) {
-			requirements(t, "gcc")
+			groundtruth.Requirements(t, "gcc")
 			s := newSuite(t)
 			// Name the processes, to find their series (within TASK_COMM_LEN:
 			// that may be all that is left of one that lived for a moment).

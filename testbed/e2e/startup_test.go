@@ -23,7 +23,7 @@ const attempts = 4
 // TestFirstSpan measures how long after its start the collector has seen its
 // first request.
 func TestFirstSpan(t *testing.T) {
-	requirements(t, "gcc")
+	groundtruth.Requirements(t, "gcc")
 	best := time.Hour
 	for range attempts {
 		t.Run("attempt", func(t *testing.T) {
@@ -53,7 +53,7 @@ func TestNewProcess(t *testing.T) {
 		"rule":    "discovery:\n  include:\n    - exe: \"*/newcomer\"\n    - exe: \"*/e2e.test\"\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			requirements(t, "gcc")
+			groundtruth.Requirements(t, "gcc")
 			s := newSuite(t)
 			binary := filepath.Join(s.dir, "newcomer")
 			require.NoError(t, exec.Command("cp", s.peer, binary).Run())

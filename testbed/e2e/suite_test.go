@@ -5,11 +5,9 @@ package e2e
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -43,43 +41,6 @@ type workload struct {
 	// optional says which records need not be found (but must be right if they
 	// are).
 	optional func(r *groundtruth.Record) bool
-}
-
-// requirements skips where the machine cannot run the suite, but never in CI.
-func requirements(t *testing.T, tools ...string) {
-	t.Helper()
-	missing := func(what string) {
-		t.Helper()
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("needs %s", what)
-		}
-		t.Skipf("needs %s", what)
-	}
-	if os.Geteuid() != 0 {
-		missing("root")
-	}
-	if _, err := os.Stat("/sys/kernel/btf/vmlinux"); err != nil {
-		missing("a kernel with BTF (CONFIG_DEBUG_INFO_BTF)")
-	}
-	if _, err := groundtruth.Binary(); err != nil {
-		missing(err.Error())
-	}
-	for _, tool := range tools {
-		if _, err := exec.LookPath(tool); err != nil {
-			missing(tool + " (testbed/install.sh)")
-		}
-	}
-	exclusive(t)
-}
-
-// exclusive keeps tests that load the machine from running beside each other
-// when several packages are tested at once.
-func exclusive(t *testing.T) {
-	t.Helper()
-	f, err := os.OpenFile(filepath.Join(os.TempDir(), "otelcol-ebpf-testbed.lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	require.NoError(t, err)
-	require.NoError(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX))
-	t.Cleanup(func() { f.Close() })
 }
 
 func newSuite(t *testing.T) *suite {

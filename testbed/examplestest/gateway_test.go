@@ -17,6 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/testbed/groundtruth"
 )
 
 // serve answers paths that begin with /fail with 500, everything else with 200.
@@ -62,7 +64,7 @@ func startAgent(t *testing.T, gateways ...string) {
 // All spans of a trace arrive at one gateway, which keeps every trace with an error
 // whole, and one in ten of the others.
 func TestGateway(t *testing.T) {
-	lock(t)
+	groundtruth.Exclusive(t)
 	url := serve(t)
 	behind := []*backend{grpcBackend(t), grpcBackend(t)}
 	startGateway(t, "127.0.0.2", behind[0])

@@ -15,12 +15,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/testbed/groundtruth"
 )
 
 // The sidecar's configuration in a pid namespace that it shares with the application
 // and nobody else, as shareProcessNamespace makes it.
 func TestSidecar(t *testing.T) {
-	lock(t)
+	groundtruth.Exclusive(t)
 	manifest, err := os.ReadFile(repository(t, "examples", "beyla", "sidecar.yaml"))
 	require.NoError(t, err)
 	var configMap struct {

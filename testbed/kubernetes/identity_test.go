@@ -76,7 +76,7 @@ func (s *service) get(t *testing.T, path string) {
 // TestIdentity: spans and metrics of processes in pods say namespace, pod, deployment,
 // node and container, and two pods of one service stay two in Prometheus.
 func TestIdentity(t *testing.T) {
-	requirements(t)
+	groundtruth.Requirements(t)
 	c := cluster.Start(t)
 	c.Namespace("collector", nil)
 	t.Setenv("KUBECONFIG", c.Kubeconfig("", c.ServiceAccount("collector", "otelcol-ebpf", cluster.ReceiverRules)))

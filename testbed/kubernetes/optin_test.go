@@ -39,7 +39,7 @@ service:
 // TestOptIn: a label of a namespace starts and ends the tracing of pods that run, within
 // two seconds, and what is excluded is never seen.
 func TestOptIn(t *testing.T) {
-	requirements(t)
+	groundtruth.Requirements(t)
 	const within = 2 * time.Second
 	c := cluster.Start(t)
 	c.Namespace("collector", nil)

@@ -64,7 +64,7 @@ var scenarios = []scenario{
 var asked = regexp.MustCompile(`(asked|old|before)/([a-z]+\.peers\.test)`)
 
 func TestNames(t *testing.T) {
-	protocols.Requirements(t, "ip", "/usr/sbin/dnsmasq", "dig", "redis-server", "redis-cli", "node", "npm", "python3", "javac", "java", "curl", "setpriv", "/usr/lib/postgresql")
+	groundtruth.Requirements(t, "ip", "/usr/sbin/dnsmasq", "dig", "redis-server", "redis-cli", "node", "npm", "python3", "javac", "java", "curl", "setpriv", "/usr/lib/postgresql")
 	testbed := filepath.Join(groundtruth.Root(), "testbed")
 	source, build := filepath.Join(testbed, "peers"), t.TempDir()
 	// The drivers are those of the databases' own tests.

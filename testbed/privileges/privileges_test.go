@@ -58,34 +58,6 @@ exec "$@"`
 
 const nobody = "65534"
 
-// requirements skips where the machine cannot run the tests, but never in CI. No two tests
-// load the machine at the same time.
-func requirements(t *testing.T) {
-	t.Helper()
-	missing := func(what string) {
-		t.Helper()
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("needs %s", what)
-		}
-		t.Skipf("needs %s", what)
-	}
-	if os.Geteuid() != 0 {
-		missing("root")
-	}
-	for _, tool := range []string{"setpriv", "setcap", "unshare", "node", "go"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			missing(tool + " (testbed/install.sh)")
-		}
-	}
-	if _, err := groundtruth.Binary(); err != nil {
-		missing(err.Error())
-	}
-	f, err := os.OpenFile(filepath.Join(os.TempDir(), "otelcol-ebpf-testbed.lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	require.NoError(t, err)
-	require.NoError(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX))
-	t.Cleanup(func() { f.Close() })
-}
-
 // directory is one that other users may read, with a copy of the Collector: the
 // repository may be where they may not.
 func directory(t *testing.T) (dir, binary string) {
@@ -145,7 +117,7 @@ func run(t *testing.T, dir string, o groundtruth.CollectorOptions) (*groundtruth
 
 // With the documented capabilities and no other everything is seen, whoever the user is.
 func TestLeastPrivilege(t *testing.T) {
-	requirements(t)
+	groundtruth.Requirements(t, "setpriv", "setcap", "unshare", "node", "go")
 	strict(t)
 	dir, binary := directory(t)
 	c := newChain(t, dir)
@@ -208,7 +180,7 @@ const discover = `discovery:
 // Whatever is missing, one sentence says so and how to get it, and error_mode decides who
 // stops.
 func TestMissing(t *testing.T) {
-	requirements(t)
+	groundtruth.Requirements(t, "setpriv", "setcap", "unshare", "node", "go")
 	dir, binary := directory(t)
 	script, err := filepath.Abs("refuse.py")
 	require.NoError(t, err)
@@ -274,7 +246,7 @@ func TestMissing(t *testing.T) {
 // Without CAP_DAC_READ_SEARCH it works, but does not know what only owners may read; that is
 // said once.
 func TestDegraded(t *testing.T) {
-	requirements(t)
+	groundtruth.Requirements(t, "setpriv", "setcap", "unshare", "node", "go")
 	dir, binary := directory(t)
 	c := newChain(t, dir)
 	sink, collector := run(t, dir, groundtruth.CollectorOptions{Command: as(nobody, without("dac_read_search", "net_admin")), Binary: binary})

@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/testbed/groundtruth"
 )
 
 // Where addresses are translated between the ends of a connection on one host, as
@@ -15,7 +17,7 @@ import (
 // connection than the other. They are found to belong together all the same, without
 // a context being carried.
 func TestThroughNAT(t *testing.T) {
-	requirements(t, "nft")
+	groundtruth.Requirements(t, "ip", "nft")
 	const (
 		service, servicePort = "10.212.0.9", 80 // nobody's; what the client connects to
 		inner                = "10.213.0.1"     // the client's own, unknown to the server's node

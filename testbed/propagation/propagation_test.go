@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -26,34 +25,6 @@ import (
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/testbed/groundtruth"
 )
-
-// requirements skips where the machine cannot run the tests, but never in CI.
-func requirements(t *testing.T, tools ...string) {
-	t.Helper()
-	missing := func(what string) {
-		t.Helper()
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("needs %s", what)
-		}
-		t.Skipf("needs %s", what)
-	}
-	if os.Geteuid() != 0 {
-		missing("root")
-	}
-	if _, err := groundtruth.Binary(); err != nil {
-		missing(err.Error())
-	}
-	for _, tool := range append(tools, "ip") {
-		if _, err := exec.LookPath(tool); err != nil {
-			missing(tool + " (testbed/install.sh)")
-		}
-	}
-	// Tests that load the machine do not run beside each other.
-	f, err := os.OpenFile(filepath.Join(os.TempDir(), "otelcol-ebpf-testbed.lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	require.NoError(t, err)
-	require.NoError(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX))
-	t.Cleanup(func() { f.Close() })
-}
 
 // pair is two nodes, with a server on the second.
 type pair struct {
@@ -366,7 +337,7 @@ func inject(ways ...string) string {
 // Every request's span on the server's node is the child of that on the client's,
 // whatever carries the context; and nothing arrives other than it was sent.
 func TestHops(t *testing.T) {
-	requirements(t, "python3", "curl")
+	groundtruth.Requirements(t, "ip", "python3", "curl")
 	for _, ways := range [][]string{{"tcp_option"}, {"http_header"}, {"tcp_option", "http_header"}} {
 		t.Run(strings.Join(ways, "+"), func(t *testing.T) {
 			p := newPair(t)

@@ -59,7 +59,7 @@ func anyPacket(*Packet) bool   { return true }
 
 // Without injection, and with headers alone, no packet has an option.
 func TestNoOptionUnlessAsked(t *testing.T) {
-	requirements(t)
+	groundtruth.Requirements(t, "ip")
 	for _, receiver := range []string{"", inject("http_header")} {
 		t.Run(receiver, func(t *testing.T) {
 			p := newPair(t)
@@ -80,7 +80,7 @@ func TestNoOptionUnlessAsked(t *testing.T) {
 // Between two nodes that both ask for it, the option is in the handshake, and then
 // on the segments that begin a request: with the ids of the client's span.
 func TestOptionOnTheWire(t *testing.T) {
-	requirements(t)
+	groundtruth.Requirements(t, "ip")
 	for sampler, first := range map[string][]byte{"always_on": sampledOption, "always_off": unsampledOption} {
 		t.Run(sampler, func(t *testing.T) {
 			p := newPair(t)
@@ -124,7 +124,7 @@ func TestOptionOnTheWire(t *testing.T) {
 
 // A peer that does not know the option gets it in one SYN, and then no more.
 func TestPeerWithoutSupport(t *testing.T) {
-	requirements(t)
+	groundtruth.Requirements(t, "ip")
 	p := newPair(t)
 	p.watch(inject("tcp_option"), p.a)
 	p.judged(p.a, p.serve(), ignored)
@@ -147,7 +147,7 @@ func TestPeerWithoutSupport(t *testing.T) {
 // A middlebox that drops SYNs with options it does not know costs the first
 // connection one retransmission, and later ones nothing.
 func TestMiddleboxThatDrops(t *testing.T) {
-	requirements(t, "nft")
+	groundtruth.Requirements(t, "ip", "nft")
 	p := newPair(t)
 	p.watch(inject("tcp_option"), p.a)
 	p.watch(inject("tcp_option"), p.b)
@@ -181,7 +181,7 @@ func TestMiddleboxThatDrops(t *testing.T) {
 // A trace that begins elsewhere goes on over the hop, as what it is: with its id, its
 // sampled flag and, in headers, its state.
 func TestTraceGoesOn(t *testing.T) {
-	requirements(t, "python3")
+	groundtruth.Requirements(t, "ip", "python3")
 	const trace, parent, state = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "congo=t61rcWkgMzE,rojo=00f067aa0ba902b7"
 	for _, way := range []string{"tcp_option", "http_header"} {
 		t.Run(way, func(t *testing.T) {

@@ -11,10 +11,7 @@ package protocols
 import (
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -25,36 +22,6 @@ import (
 
 // Backends are the hook backends that tests of the whole path run on.
 var Backends = []string{"sock", "sys_exit"}
-
-// Requirements skips the test where the machine cannot run it, but never in CI, and
-// takes the lock that keeps loads from running beside each other.
-func Requirements(t *testing.T, tools ...string) {
-	t.Helper()
-	missing := func(what string) {
-		t.Helper()
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("needs %s", what)
-		}
-		t.Skipf("needs %s", what)
-	}
-	if os.Geteuid() != 0 {
-		missing("root")
-	}
-	if _, err := groundtruth.Binary(); err != nil {
-		missing(err.Error())
-	}
-	for _, tool := range tools {
-		if _, err := exec.LookPath(tool); err != nil {
-			if _, err := os.Stat(tool); err != nil {
-				missing(tool + " (testbed/install.sh)")
-			}
-		}
-	}
-	f, err := os.OpenFile(filepath.Join(os.TempDir(), "otelcol-ebpf-testbed.lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	require.NoError(t, err)
-	require.NoError(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX))
-	t.Cleanup(func() { f.Close() })
-}
 
 // Watch is a collector and what it exports to.
 type Watch struct {

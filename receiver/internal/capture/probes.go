@@ -141,7 +141,7 @@ func Load(o Options) (*Probes, error) {
 		"join_same_node":   boolMask(!o.Apart),
 		"datagrams":        boolMask(o.Datagrams),
 		"listen_wanted":    boolMask(o.Listens),
-		"pid_namespace":    pidNamespace("/proc/self/ns/pid"),
+		"pid_namespace":    o.Host.PIDNamespace, // in whose ids the kernel is to speak
 		"beginnings":       beginnings(o.Beginnings),
 	}
 	if err := o.Propagation.size(spec, constants, o); err != nil {
@@ -178,21 +178,6 @@ func setConstants(spec *ebpf.CollectionSpec, constants map[string]any) error {
 		}
 	}
 	return nil
-}
-
-// initialPIDNamespace is the inode of the pid namespace that the kernel starts with
-// (PROC_PID_INIT_INO).
-const initialPIDNamespace = 0xEFFFFFFC
-
-// pidNamespace is the inode of this process's pid namespace, in whose ids the kernel is
-// to speak; 0 for the initial one, whose ids need no looking up, and if there is no
-// telling.
-func pidNamespace(path string) uint32 {
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil || st.Ino == initialPIDNamespace {
-		return 0
-	}
-	return uint32(st.Ino)
 }
 
 // tick is the length of the kernel's jiffies, ns: coarse clocks count them.

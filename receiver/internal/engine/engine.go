@@ -62,6 +62,7 @@ type Engine struct {
 
 	probes    *capture.Probes
 	processes *workload.Registry
+	look      *inspectors
 	selection *selection
 	clock     *spans.Clock
 	sampler   *sampling.Sampler
@@ -134,7 +135,7 @@ func (e *Engine) start() error {
 	e.selection.invalidate = e.processes.Invalidate
 	e.selection.scan()
 
-	e.examiner = newExaminer(e.probes.SetRuntime, e.probes.Watch, func(pid uint32) bool { return e.selection.decision(pid).Selected })
+	e.examiner = newExaminer(e.look.runtimes, e.probes.SetRuntime, e.probes.Watch, func(pid uint32) bool { return e.selection.decision(pid).Selected })
 	e.selection.taken, e.selection.dropped = e.examiner.taken, e.probes.ForgetRuntime
 	e.examiner.start()
 
@@ -229,7 +230,8 @@ func (e *Engine) judge(kernel preflight.Kernel, hooks capture.Backend) {
 func (e *Engine) build() error {
 	var err error
 	c := e.settings.Config
-	if e.selection, err = newSelection(c.Discovery, e.settings.Logger); err != nil {
+	e.look = newInspectors()
+	if e.selection, err = newSelection(c.Discovery, e.look, e.settings.Logger); err != nil {
 		return err
 	}
 	e.peers.local = c.Peers.Local
@@ -246,12 +248,13 @@ func (e *Engine) build() error {
 	e.ids = causality.NewIDs()
 	e.contexts = causality.NewTable(e.ids)
 	e.processes = workload.NewRegistry(workload.Options{
-		Decide:  e.selection.decision,
-		Cluster: e.cluster,
-		Version: e.settings.Version,
-		Dropped: e.forget,
+		Decide:     e.selection.decision,
+		Containers: e.look.containers,
+		Cluster:    e.cluster,
+		Version:    e.settings.Version,
+		Dropped:    e.forget,
 	})
-	e.instrumented = newInstrumented(c.Discovery.Instrumented, e.contexts, e.settings.Logger)
+	e.instrumented = newInstrumented(c.Discovery.Instrumented, e.contexts, e.look.runtimes.Kind, e.settings.Logger)
 	temporality := pmetric.AggregationTemporalityCumulative
 	if c.Metrics.Temporality == config.Delta {
 		temporality = pmetric.AggregationTemporalityDelta

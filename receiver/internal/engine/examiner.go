@@ -9,10 +9,21 @@ import (
 	"time"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/capture"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/container"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery/procfs"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/runtimes"
 )
+
+// inspectors look at processes, and remember what they have seen of files and containers.
+type inspectors struct {
+	runtimes   *runtimes.Examiner
+	containers *container.Finder
+}
+
+func newInspectors() *inspectors {
+	return &inspectors{runtimes.NewExaminer(procfs.FS{}), container.NewFinder(procfs.FS{})}
+}
 
 // examiner tells the kernel how processes work. Until it is told, no request
 // that a process sends has a parent in it.
@@ -30,9 +41,9 @@ type examiner struct {
 }
 
 // newExaminer makes one that is not started yet.
-func newExaminer(set func(uint32, capture.Runtime) error, watch func(capture.Function, string, uint64) error, wanted func(uint32) bool) *examiner {
+func newExaminer(r *runtimes.Examiner, set func(uint32, capture.Runtime) error, watch func(capture.Function, string, uint64) error, wanted func(uint32) bool) *examiner {
 	return &examiner{
-		runtimes: runtimes.NewExaminer(procfs.FS{}),
+		runtimes: r,
 		set:      set,
 		watch:    watch,
 		wanted:   wanted,

@@ -51,15 +51,14 @@ const (
 	maxNamed = 64
 )
 
-func newInstrumented(mode config.Instrumented, contexts *causality.Table, logger *zap.Logger) *instrumented {
-	examiner := runtimes.NewExaminer(procfs.FS{})
+func newInstrumented(mode config.Instrumented, contexts *causality.Table, kind func(pid uint32) runtimes.Kind, logger *zap.Logger) *instrumented {
 	i := &instrumented{
-		mode: mode, contexts: contexts, logger: logger, kind: examiner.Kind,
+		mode: mode, contexts: contexts, logger: logger, kind: kind,
 		known: map[uint32]sdk{}, named: map[string]struct{}{},
 	}
 	i.suspect = func(pid uint32) string {
 		image := procfs.FS{}.Image(pid)
-		return discovery.SDK(examiner.Kind(pid), image.Args, image.Env, func() []string { return procfs.FS{}.MappedFiles(pid) })
+		return discovery.SDK(kind(pid), image.Args, image.Env, func() []string { return procfs.FS{}.MappedFiles(pid) })
 	}
 	if mode == config.InstrumentedSkipAll {
 		i.skips.Store(true)

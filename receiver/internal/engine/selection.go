@@ -15,7 +15,6 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/capture"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/cluster"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/config"
-	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/container"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/discovery/procfs"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/runtimes"
@@ -87,21 +86,20 @@ type verdict struct {
 // A process's last segments may still be in another ring when its exit is read.
 const exitGrace = 10 * time.Second
 
-func newSelection(c config.Discovery, logger *zap.Logger) (*selection, error) {
+func newSelection(c config.Discovery, look *inspectors, logger *zap.Logger) (*selection, error) {
 	matcher, err := c.Compile()
 	if err != nil {
 		return nil, err
 	}
-	examiner, containers := runtimes.NewExaminer(procfs.FS{}), container.NewFinder(procfs.FS{})
 	s := &selection{
 		matcher: matcher,
 		needs:   matcher.Needs(),
 		scanner: discovery.NewScanner("/proc"),
 		logger:  logger,
-		kind:    examiner.Kind,
+		kind:    look.runtimes.Kind,
 		locate:  func(pid uint32) (string, string) { return workload.Locate(procfs.FS{}, pid) },
 		container: func(pid uint32, id string) string {
-			return containers.Names(pid, id).Container
+			return look.containers.Names(pid, id).Container
 		},
 		any:      matcher.Trivial(),
 		verdicts: map[uint32]verdict{},

@@ -22,7 +22,7 @@ import (
 )
 
 func TestSelection(t *testing.T) {
-	s, err := newSelection(config.Discovery{Include: []config.Rule{{Exe: "*/sleep"}}}, zap.NewNop())
+	s, err := newSelection(config.Discovery{Include: []config.Rule{{Exe: "*/sleep"}}}, newInspectors(), zap.NewNop())
 	require.NoError(t, err)
 	told := map[uint32][]capture.Verdict{}
 	s.executions = func(uint32) uint32 { return 0 }
@@ -76,7 +76,7 @@ func TestSelection(t *testing.T) {
 }
 
 func TestSelectionOfEverything(t *testing.T) {
-	s, err := newSelection(config.Discovery{}, zap.NewNop())
+	s, err := newSelection(config.Discovery{}, newInspectors(), zap.NewNop())
 	require.NoError(t, err)
 	s.executed(1, "")
 	s.scan()
@@ -86,7 +86,7 @@ func TestSelectionOfEverything(t *testing.T) {
 
 // fakes makes a selection that tells a map instead of the kernel.
 func fakes(t *testing.T, c config.Discovery) (s *selection, told map[uint32][]capture.Verdict) {
-	s, err := newSelection(c, zap.NewNop())
+	s, err := newSelection(c, newInspectors(), zap.NewNop())
 	require.NoError(t, err)
 	told = map[uint32][]capture.Verdict{}
 	s.executions = func(uint32) uint32 { return 0 }
@@ -113,15 +113,20 @@ func TestProgramsInterruptNothing(t *testing.T) {
 	}
 }
 
-// A verdict on the program before that took the place of "watched until judged" may have
-// gone to workers that were forked meanwhile.
-func TestOvertakenVerdict(t *testing.T) {
-	p := start(t, nil, python, "testdata/server.py", "--workers", "2")
-	var workers []uint32
+// forks is a server that has forked two workers.
+func forks(t *testing.T) (p *program, workers []uint32) {
+	p = start(t, nil, python, "testdata/server.py", "--workers", "2")
 	require.Eventually(t, func() bool {
 		workers = discovery.NewScanner("/proc").Children(uint32(p.pid))
 		return len(workers) == 2
 	}, 5*time.Second, 10*time.Millisecond)
+	return p, workers
+}
+
+// A verdict on the program before that took the place of "watched until judged" may have
+// gone to workers that were forked meanwhile.
+func TestOvertakenVerdict(t *testing.T) {
+	p, workers := forks(t)
 	s, told := fakes(t, config.Discovery{Include: []config.Rule{{Cmdline: "*server.py*"}}})
 	s.executed(uint32(p.pid), "")
 	require.Equal(t, []capture.Verdict{capture.VerdictSelected}, told[uint32(p.pid)])
@@ -139,12 +144,7 @@ func TestOvertakenVerdict(t *testing.T) {
 
 // Workers that were forked before anybody looked have the decision on their master.
 func TestForkedBefore(t *testing.T) {
-	p := start(t, nil, python, "testdata/server.py", "--workers", "2")
-	var workers []uint32
-	require.Eventually(t, func() bool {
-		workers = discovery.NewScanner("/proc").Children(uint32(p.pid))
-		return len(workers) == 2
-	}, 5*time.Second, 10*time.Millisecond)
+	p, workers := forks(t)
 	master := config.Rule{PIDs: []int{p.pid}, ServiceName: "x"}
 	for name, c := range map[string]struct {
 		rules config.Discovery
@@ -280,7 +280,7 @@ func BenchmarkExecuted(b *testing.B) {
 		"ports":    {OpenPorts: "1"},
 	} {
 		b.Run(name, func(b *testing.B) {
-			s, err := newSelection(config.Discovery{Include: []config.Rule{rule}}, zap.NewNop())
+			s, err := newSelection(config.Discovery{Include: []config.Rule{rule}}, newInspectors(), zap.NewNop())
 			require.NoError(b, err)
 			s.executions = func(uint32) uint32 { return 0 }
 			s.judge = func(uint32, uint32, capture.Verdict) (capture.Verdict, error) { return capture.VerdictSelected, nil }

@@ -47,8 +47,10 @@ type Host struct {
 	// Confinement is the label that a security module (AppArmor, SELinux) gives us, if it
 	// means anything.
 	Confinement string
-	// UserNamespace, PIDNamespace: in one that is not the host's.
-	UserNamespace, PIDNamespace bool
+	// UserNamespace: in one that is not the host's.
+	UserNamespace bool
+	// PIDNamespace is the inode of ours, 0 if it is the host's.
+	PIDNamespace uint32
 	// ForeignProc: /proc is that of another pid namespace than ours.
 	ForeignProc bool
 
@@ -90,7 +92,7 @@ func inspect(proc, sys string) *Host {
 	if label := strings.TrimRight(text(proc+"/self/attr/current"), "\x00"); label != "unconfined" {
 		h.Confinement = label
 	}
-	h.UserNamespace = apart(proc+"/self/ns/user", firstUserNamespace)
+	h.UserNamespace = apart(proc+"/self/ns/user", firstUserNamespace) != 0
 	h.PIDNamespace = apart(proc+"/self/ns/pid", firstPIDNamespace)
 	if self, err := os.Readlink(proc + "/self"); err == nil {
 		h.ForeignProc = self != strconv.Itoa(os.Getpid())
@@ -152,10 +154,14 @@ func (h *Host) mounts(mountinfo string) {
 	h.CgroupRoot, h.CgroupRootErr = m.cgroupRoot()
 }
 
-// apart reports whether a namespace is not the first of its kind.
-func apart(link string, first uint64) bool {
+// apart is the inode of a namespace that is not the first of its kind, else 0, also if there
+// is no telling.
+func apart(link string, first uint64) uint32 {
 	var st unix.Stat_t
-	return unix.Stat(link, &st) == nil && st.Ino != first
+	if unix.Stat(link, &st) != nil || st.Ino == first {
+		return 0
+	}
+	return uint32(st.Ino)
 }
 
 func text(path string) string {

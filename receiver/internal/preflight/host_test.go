@@ -47,7 +47,7 @@ func TestCheck(t *testing.T) {
 		"bounded":           {func(h *Host) { h.Effective, h.Bounding = 0, 0 }, "who started this process has taken them out of its bounding set"},
 		"no_new_privs":      {func(h *Host) { h.Effective, h.UID, h.NoNewPrivs = 0, 1, true }, "those of files do not count here, because of no_new_privs"},
 		"user namespace":    {func(h *Host) { h.UserNamespace = true }, "the Collector runs in a user namespace"},
-		"pid namespace":     {func(h *Host) { h.PIDNamespace = true }, ""},
+		"pid namespace":     {func(h *Host) { h.PIDNamespace = 1 }, ""},
 		"another's /proc":   {func(h *Host) { h.ForeignProc = true }, "/proc is not that of the Collector's pid namespace"},
 		"lockdown":          {func(h *Host) { h.Lockdown = "confidentiality" }, "kernel lockdown is in confidentiality mode"},
 		"integrity":         {func(h *Host) { h.Lockdown = "integrity" }, ""},
@@ -88,12 +88,13 @@ func TestInspect(t *testing.T) {
 	write("proc/1/stat", "")
 	h := inspect(filepath.Join(root, "proc"), filepath.Join(root, "sys"))
 	require.NotEmpty(t, h.Release)
+	require.NotZero(t, h.PIDNamespace)
 	require.Equal(t, &Host{
 		Release: h.Release, BTF: "vmlinux", Lockdown: "integrity", UID: os.Geteuid(),
 		Effective:  only(unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_SYS_PTRACE),
 		Bounding:   only(unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_SYS_PTRACE, unix.CAP_NET_ADMIN, unix.CAP_DAC_READ_SEARCH),
 		NoNewPrivs: true, Seccomp: "filter", Confinement: "cri-containerd.apparmor.d (enforce)",
-		UserNamespace: true, PIDNamespace: true,
+		UserNamespace: true, PIDNamespace: h.PIDNamespace,
 		Tracefs: "/sys/kernel/tracing", Cgroup: "v2", CgroupRoot: "/sys/fs/cgroup", HidePID: "invisible", ProcSubset: true,
 		Processes: 1, Memlock: h.Memlock, UnprivilegedBPF: "2", PerfParanoid: "unknown", btfPath: h.btfPath,
 	}, h)

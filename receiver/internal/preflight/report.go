@@ -65,7 +65,7 @@ func NewReport(h *Host, k Kernel, w Wants, hooks string) *Report {
 		Lost: "what applications move with io_uring is not seen", Why: "this kernel does not tell which request has completed", Mend: "Linux 5.17 or newer",
 	})
 	r.add(Feature{
-		Name: FeatureHostProcesses, Available: !h.PIDNamespace, Wanted: true,
+		Name: FeatureHostProcesses, Available: h.PIDNamespace == 0, Wanted: true,
 		Lost: "only processes of the Collector's own pid namespace are watched",
 		Why:  "it is not the host's", Mend: "right for a sidecar; else Kubernetes: hostPID: true; Docker, Podman: --pid=host",
 	})
@@ -292,7 +292,7 @@ func (h *Host) tracefs() string {
 }
 
 func (h *Host) pidNamespace() string {
-	if h.PIDNamespace {
+	if h.PIDNamespace != 0 {
 		return "own"
 	}
 	return "host"

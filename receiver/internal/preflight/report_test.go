@@ -43,7 +43,7 @@ func TestReport(t *testing.T) {
 			missing: []string{FeatureSockHooks},
 		},
 		"sidecar": {
-			change:  func(h *Host, _ *Kernel, _ *Wants) { h.PIDNamespace = true },
+			change:  func(h *Host, _ *Kernel, _ *Wants) { h.PIDNamespace = 1 },
 			hooks:   "sock",
 			missing: []string{FeatureHostProcesses},
 			logged:  map[string]zapcore.Level{FeatureHostProcesses: zap.InfoLevel},

@@ -38,6 +38,8 @@ type Options struct {
 	// Dropped is told the key of an instance that nobody asks about any more. It must
 	// not call the Registry.
 	Dropped func(key string)
+	// Containers finds the names of containers; nil: one of the registry's own.
+	Containers *container.Finder
 	// Cluster knows the pods of this node; nil outside Kubernetes.
 	Cluster cluster.View
 	// Version of this distribution, for telemetry.distro.version.
@@ -120,7 +122,7 @@ func NewRegistry(options Options) *Registry {
 		options:    options,
 		fs:         fs,
 		scanner:    discovery.NewScanner(options.ProcRoot),
-		containers: container.NewFinder(fs),
+		containers: options.Containers,
 		hostName:   options.HostName,
 		hostID:     options.HostID,
 		now:        time.Now,
@@ -128,6 +130,9 @@ func NewRegistry(options Options) *Registry {
 		instances:  map[string]*holder{},
 		claims:     map[claim]string{},
 		names:      map[string]string{},
+	}
+	if r.containers == nil {
+		r.containers = container.NewFinder(fs)
 	}
 	if r.hostName == "" {
 		r.hostName = hostName(r.fs)

@@ -14,7 +14,7 @@ import (
 func TestGroundTruth(t *testing.T) {
 	for _, hooks := range protocols.Backends {
 		t.Run(hooks, func(t *testing.T) {
-			protocols.Requirements(t, "/usr/lib/rabbitmq/bin/rabbitmq-server", "epmd")
+			groundtruth.Requirements(t, "/usr/lib/rabbitmq/bin/rabbitmq-server", "epmd")
 			brokers.Build(t)
 			address, pid := brokers.RabbitMQ(t)
 			clients := map[string]*brokers.Process{"pika": brokers.Python(t, "amqp", address)}

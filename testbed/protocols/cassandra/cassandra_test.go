@@ -28,7 +28,7 @@ func drivers(s *groundtruth.Span) bool {
 func TestGroundTruth(t *testing.T) {
 	out, err := exec.Command("./build.sh").CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	protocols.Requirements(t, "java")
+	groundtruth.Requirements(t, "java")
 	build := filepath.Join(groundtruth.Root(), "testbed", "_build", "protocols-cassandra")
 	key, value := protocols.Mark(t)
 	t.Setenv(key, value)

@@ -134,7 +134,7 @@ func conversations(t *testing.T, dir string) []*conversation {
 // Whatever port it is spoken on, every protocol is taken for what it is, at both ends,
 // and what is none for nothing.
 func TestConfusion(t *testing.T) {
-	protocols.Requirements(t)
+	groundtruth.Requirements(t)
 	dir := t.TempDir()
 	replay := filepath.Join(dir, "replay")
 	build := exec.Command("go", "build", "-o", replay, "./replay")

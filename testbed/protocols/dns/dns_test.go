@@ -42,7 +42,7 @@ func run(t *testing.T, ns string, argv ...string) {
 }
 
 func TestGroundTruth(t *testing.T) {
-	protocols.Requirements(t, "ip", "/usr/sbin/dnsmasq", "dig", "getent", "python3")
+	groundtruth.Requirements(t, "ip", "/usr/sbin/dnsmasq", "dig", "getent", "python3")
 	dir := t.TempDir()
 	resolver := filepath.Join(dir, "resolve")
 	build := exec.Command("go", "build", "-o", resolver, "./resolve")

@@ -61,7 +61,7 @@ var scenarios = []scenario{
 }
 
 func TestGroundTruth(t *testing.T) {
-	protocols.Requirements(t, "nginx", "/usr/sbin/php-fpm8.2")
+	groundtruth.Requirements(t, "nginx", "/usr/sbin/php-fpm8.2")
 	for _, hooks := range protocols.Backends {
 		t.Run(hooks, func(t *testing.T) { run(t, hooks) })
 	}

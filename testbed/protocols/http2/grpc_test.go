@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/testbed/groundtruth"
 	"github.com/otelcol-ebpf/otelcol-ebpf/testbed/protocols"
 )
 
@@ -55,7 +56,7 @@ func (p *pairOf) run(t *testing.T, s *program, n int) *expectation {
 }
 
 func TestGroundTruthGRPC(t *testing.T) {
-	protocols.Requirements(t)
+	groundtruth.Requirements(t)
 	install(t)
 	// For bursts, the default ring buffer is small on two CPUs that others keep busy. Every
 	// call has a method of its own.

@@ -22,7 +22,7 @@ import (
 )
 
 func TestGroundTruthHTTP(t *testing.T) {
-	protocols.Requirements(t, "nginx", "h2load", "nghttpd", "curl")
+	groundtruth.Requirements(t, "nginx", "h2load", "nghttpd", "curl")
 	install(t)
 	// nginx writes over its environment.
 	w := protocols.Observe(t, "sock", strings.Replace(discovery(t), "[", `[{exe: "*/nginx"}, `, 1), "")
@@ -203,7 +203,7 @@ func h2load(t *testing.T, port, streams, requests int) *counted {
 // On a connection that is older than the collector, what can be known is reported, and
 // nothing else.
 func TestGroundTruthOlder(t *testing.T) {
-	protocols.Requirements(t)
+	groundtruth.Requirements(t)
 	install(t)
 	s := serve(t, truth("grpc-server")...)
 	hs := serve(t, truth("http-server")...)

@@ -147,7 +147,7 @@ func settled(w *protocols.Watch) []*groundtruth.Span {
 }
 
 func TestGroundTruthProduceAndFetch(t *testing.T) {
-	protocols.Requirements(t, "java", "mvn")
+	groundtruth.Requirements(t, "java", "mvn")
 	b := startBroker(t)
 	b.create(t, 1, "one")
 	b.create(t, 3, "left", "right")
@@ -214,7 +214,7 @@ func TestGroundTruthProduceAndFetch(t *testing.T) {
 
 // Consumers of four clients, with groups of both protocols.
 func TestGroundTruthClients(t *testing.T) {
-	protocols.Requirements(t, "java", "mvn")
+	groundtruth.Requirements(t, "java", "mvn")
 	b := startBroker(t)
 	const n = 1500
 	b.create(t, 3, "franz", "confluent", "python", "java")
@@ -293,7 +293,7 @@ func TestGroundTruthClients(t *testing.T) {
 
 // Errors are those of the broker, by name.
 func TestGroundTruthErrors(t *testing.T) {
-	protocols.Requirements(t, "java", "mvn")
+	groundtruth.Requirements(t, "java", "mvn")
 	b := startBroker(t)
 	b.create(t, 1, "small")
 	w := b.observe(t, "sock")
@@ -328,7 +328,7 @@ func TestGroundTruthOlder(t *testing.T) {
 }
 
 func older(t *testing.T, hooks string) {
-	protocols.Requirements(t, "java", "mvn")
+	groundtruth.Requirements(t, "java", "mvn")
 	b := startBroker(t)
 	topic := "old-" + hooks
 	b.create(t, 1, topic)

@@ -68,7 +68,7 @@ func meta(j int) []string {
 }
 
 func TestGroundTruth(t *testing.T) {
-	protocols.Requirements(t, "memcached", "python3")
+	groundtruth.Requirements(t, "memcached", "python3")
 	build := filepath.Join(groundtruth.Root(), "testbed", "_build", "memcached")
 	out, err := exec.Command(filepath.Join(groundtruth.Root(), "testbed", "protocols", "memcached", "clients", "build.sh"), build).CombinedOutput()
 	require.NoError(t, err, "%s", out)

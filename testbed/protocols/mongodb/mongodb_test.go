@@ -39,7 +39,7 @@ func TestGroundTruth(t *testing.T) {
 
 func groundTruth(t *testing.T, hooks string, brief bool) {
 	tools := filepath.Join(groundtruth.Root(), "testbed", "_build", "protocols-mongodb")
-	protocols.Requirements(t, "java", "node", "/usr/lib/python3/dist-packages/pymongo")
+	groundtruth.Requirements(t, "java", "node", "/usr/lib/python3/dist-packages/pymongo")
 	key, value := protocols.Mark(t)
 	t.Setenv(key, value)
 	server, err := groundtruth.StartServer(t.TempDir(), "java", "-XX:TieredStopAtLevel=1", "-cp", tools+"/server:"+tools+"/server/lib/*", "Server")

@@ -15,7 +15,7 @@ import (
 func TestGroundTruth(t *testing.T) {
 	for _, hooks := range protocols.Backends {
 		t.Run(hooks, func(t *testing.T) {
-			protocols.Requirements(t, "/usr/sbin/mosquitto")
+			groundtruth.Requirements(t, "/usr/sbin/mosquitto")
 			brokers.Build(t)
 			address, pid := brokers.Mosquitto(t)
 			clients := map[string]*brokers.Process{"paho.py": brokers.Python(t, "mqtt", address)}

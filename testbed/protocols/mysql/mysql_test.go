@@ -106,7 +106,7 @@ func TestGroundTruth(t *testing.T) {
 
 func groundTruth(t *testing.T, hooks string, brief bool) {
 	tools := build(t)
-	protocols.Requirements(t, "/usr/sbin/mariadbd", "mariadb", "mariadb-install-db", "node")
+	groundtruth.Requirements(t, "/usr/sbin/mariadbd", "mariadb", "mariadb-install-db", "node")
 	key, value := protocols.Mark(t)
 	t.Setenv(key, value)
 	s := startServer(t)

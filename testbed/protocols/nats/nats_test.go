@@ -15,7 +15,7 @@ import (
 func TestGroundTruth(t *testing.T) {
 	for _, hooks := range protocols.Backends {
 		t.Run(hooks, func(t *testing.T) {
-			protocols.Requirements(t, "/usr/sbin/nats-server")
+			groundtruth.Requirements(t, "/usr/sbin/nats-server")
 			brokers.Build(t)
 			address, pid := brokers.NATS(t)
 			clients := map[string]*brokers.Process{"nats-py": brokers.Python(t, "nats", address)}

@@ -298,7 +298,7 @@ func (s *server) check(x *groundtruth.Span, o operation) string {
 func TestGroundTruth(t *testing.T) {
 	out, err := exec.Command("./build.sh").CombinedOutput() // before the lock is taken
 	require.NoError(t, err, "%s", out)
-	protocols.Requirements(t, "psql", "node", "npm", "python3")
+	groundtruth.Requirements(t, "psql", "node", "npm", "python3")
 	for _, hooks := range protocols.Backends {
 		t.Run(hooks, func(t *testing.T) { run(t, hooks, hooks == protocols.Backends[0]) })
 	}
@@ -385,7 +385,7 @@ func lost(t *testing.T, w *protocols.Watch) {
 
 // TestPgbench counts the transactions of pgbench in all of its modes.
 func TestPgbench(t *testing.T) {
-	protocols.Requirements(t, "psql")
+	groundtruth.Requirements(t, "psql")
 	s := start(t)
 	bench := func(args ...string) {
 		cmd := s.command(filepath.Join(s.bin, "pgbench"), append(args, "-h", "127.0.0.1", "-p", strconv.Itoa(s.port), "-U", "tester", "test")...)

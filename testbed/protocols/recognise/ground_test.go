@@ -201,7 +201,7 @@ func verify(t *testing.T, name string, pid int, kind ptrace.SpanKind, done []ope
 }
 
 func TestGroundTruth(t *testing.T) {
-	protocols.Requirements(t)
+	groundtruth.Requirements(t)
 	out, err := exec.Command(filepath.Join(groundtruth.Root(), "testbed", "protocols", "recognise", "install.sh")).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	for _, c := range []struct {

@@ -68,7 +68,7 @@ var scenarios = []scenario{
 }
 
 func TestGroundTruth(t *testing.T) {
-	protocols.Requirements(t, "redis-server", "redis-cli", "redis-benchmark", "node", "npm", "python3")
+	groundtruth.Requirements(t, "redis-server", "redis-cli", "redis-benchmark", "node", "npm", "python3")
 	build := filepath.Join(groundtruth.Root(), "testbed", "_build", "redis")
 	out, err := exec.Command(filepath.Join(groundtruth.Root(), "testbed", "protocols", "redis", "clients", "build.sh"), build).CombinedOutput()
 	require.NoError(t, err, "%s", out)
