@@ -63,10 +63,15 @@ type Builder struct {
 	count  int
 	groups map[*workload.Workload]*group
 	last   *group // of the exchange before, often of the next one too
-	// held are spans of the batch whose context is not settled, carried those of
-	// the batch that were held in the one before, too.
-	held    []heldSpan
-	carried int
+	fresh  int // added since the last batch
+	// held are spans of the batch whose context is not settled.
+	held []heldSpan
+	// waiting are those of servers without a caller, in no batch yet, in the order they
+	// ended; of tried, the caller was looked for once. Where a workload is missing, a span
+	// has been taken out.
+	waiting []heldSpan
+	tried   int
+	late    int // that wait
 }
 
 // heldSpan is one about which a reader that lags behind may learn more.
@@ -75,8 +80,8 @@ type heldSpan struct {
 	request causality.Request
 	sampler *sampling.Sampler
 	version uint64 // of the table when its context was settled
-	// workload and until are of servers' spans without a caller: what happens until
-	// then (CLOCK_MONOTONIC, ns) may tell who that is.
+	// workload and until are of those that wait: what happens until then
+	// (CLOCK_MONOTONIC, ns) may tell who the caller is.
 	workload *workload.Workload
 	until    uint64
 }
@@ -94,39 +99,30 @@ func NewBuilder(o Options) *Builder {
 	return &Builder{o: o, traces: ptrace.NewTraces(), groups: map[*workload.Workload]*group{}}
 }
 
-// Len is the number of spans in the current batch.
-func (b *Builder) Len() int { return b.count }
+// Len is the number of spans in the current batch, and of those that wait for one.
+func (b *Builder) Len() int { return b.count + b.late }
 
-// Fresh is the number of those that were not in a batch before.
-func (b *Builder) Fresh() int { return b.count - b.carried }
+// Fresh is the number of spans that were added since the last batch was taken.
+func (b *Builder) Fresh() int { return b.fresh }
 
-// Take hands over the current batch and begins a new one, to which spans go over of
-// whom more will be known soon; but not from the last one.
+// Take hands over the current batch and begins a new one. Spans of whom more will be known
+// soon are left for a later batch; but not from the last one.
 func (b *Builder) Take(last bool) ptrace.Traces {
-	dropped := b.settle()
-	t, held := b.traces, b.held
+	b.release(last)
+	dropped := false
+	for i := range b.held {
+		if h := &b.held[i]; !b.settle(h) {
+			h.span.SetTraceID(pcommon.TraceID{})
+			dropped = true
+		}
+	}
+	clear(b.held)
+	t := b.traces
 	b.traces = ptrace.NewTraces()
 	b.held = b.held[:0]
-	b.count = 0
+	b.count, b.fresh = 0, 0
 	b.last = nil
 	clear(b.groups)
-	for _, h := range held {
-		if last || h.until == 0 || !h.span.ParentSpanID().IsEmpty() || h.span.TraceID().IsEmpty() || !b.o.Unread(h.until) {
-			continue
-		}
-		g := b.group(h.workload)
-		if !g.opened {
-			b.open(g)
-		}
-		s := g.spans.AppendEmpty()
-		h.span.MoveTo(s) // which leaves one without an id
-		h.span = s
-		b.held = append(b.held, h)
-		b.count++
-		dropped = true
-	}
-	b.carried = b.count
-	clear(held[len(b.held):])
 	if dropped {
 		prune(t)
 	}
@@ -153,21 +149,27 @@ func (b *Builder) Add(x *exchange.Exchange) bool {
 	if !keep && !(held && x.Identity.Trace != x.Identity.Seed) {
 		return false
 	}
-	if !g.opened {
-		b.open(g)
+	b.fresh++
+	waits := held && x.Role == exchange.RoleServer && x.Identity.Parent == 0
+	var s ptrace.Span
+	if waits {
+		s = ptrace.NewSpan()
+	} else {
+		s = b.append(g)
 	}
-	s := g.spans.AppendEmpty()
-	b.count++
 	if held {
 		version := b.o.Contexts.Version()
 		if !keep {
 			version = ^version // dropped unless something new is learned
 		}
 		h := heldSpan{span: s, request: causality.Request{Identity: x.Identity, Remote: x.Remote, Role: x.Role}, sampler: g.sampler, version: version}
-		if x.Role == exchange.RoleServer && x.Identity.Parent == 0 {
+		if waits {
 			h.workload, h.until = x.Workload, x.End+late
+			b.waiting = append(b.waiting, h)
+			b.late++
+		} else {
+			b.held = append(b.held, h)
 		}
-		b.held = append(b.held, h)
 	}
 	put(s, &x.Context)
 	if x.Remote.State != "" && x.Remote.Valid && utf8.ValidString(x.Remote.State) {
@@ -216,28 +218,60 @@ func (b *Builder) mayChange(x *exchange.Exchange) bool {
 	}
 }
 
-// settle asks again about the spans that were held. Those that turn out to be of
-// traces that are not sampled lose their id; it reports whether there are any.
-func (b *Builder) settle() (dropped bool) {
-	for i := range b.held {
-		h := &b.held[i]
-		version := b.o.Contexts.Version()
-		if h.version == version {
-			continue
+// settle asks again about a span that was held, and reports whether its trace is sampled.
+func (b *Builder) settle(h *heldSpan) bool {
+	version := b.o.Contexts.Version()
+	if h.version == version {
+		return true
+	}
+	h.version = version
+	c := b.o.Contexts.Resolve(&h.request)
+	if !h.sampler.Sample(c.TraceID, decision(&c)) {
+		h.version = ^version
+		return false
+	}
+	put(h.span, &c)
+	if c.Method != h.request.Identity.Method {
+		putMethod(h.span.Attributes(), c.Method)
+	}
+	return true
+}
+
+// release puts spans that have waited for their caller into the batch: those whose caller
+// is known now, or will not be any more. A span is asked about when it comes here first and
+// when nothing new can come, however long readers lag behind in between.
+func (b *Builder) release(all bool) {
+	ready := 0
+	for ready < len(b.waiting) {
+		h := &b.waiting[ready]
+		if h.workload != nil {
+			if !all && b.o.Unread(h.until) {
+				break
+			}
+			b.admit(h, b.settle(h))
 		}
-		h.version = version
-		c := b.o.Contexts.Resolve(&h.request)
-		if !h.sampler.Sample(c.TraceID, decision(&c)) {
-			h.span.SetTraceID(pcommon.TraceID{})
-			dropped = true
-			continue
-		}
-		put(h.span, &c)
-		if c.Method != h.request.Identity.Method {
-			putMethod(h.span.Attributes(), c.Method)
+		ready++
+	}
+	b.waiting = b.waiting[ready:]
+	for i := max(b.tried-ready, 0); i < len(b.waiting); i++ {
+		h := &b.waiting[i]
+		if b.settle(h) && !h.span.ParentSpanID().IsEmpty() {
+			b.admit(h, true)
 		}
 	}
-	return dropped
+	if b.late == 0 {
+		b.waiting = nil
+	}
+	b.tried = len(b.waiting)
+}
+
+// admit ends the waiting of a span: in the batch, if its trace is sampled.
+func (b *Builder) admit(h *heldSpan, sampled bool) {
+	if sampled {
+		h.span.MoveTo(b.append(b.group(h.workload)))
+	}
+	*h = heldSpan{}
+	b.late--
 }
 
 // prune takes out spans without an id.
@@ -276,6 +310,15 @@ func decision(c *exchange.Context) sampling.Parent {
 	default:
 		return sampling.ParentDropped
 	}
+}
+
+// append adds an empty span to a group.
+func (b *Builder) append(g *group) ptrace.Span {
+	if !g.opened {
+		b.open(g)
+	}
+	b.count++
+	return g.spans.AppendEmpty()
 }
 
 func (b *Builder) group(w *workload.Workload) *group {

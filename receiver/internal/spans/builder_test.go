@@ -299,9 +299,8 @@ func TestCallerIsLate(t *testing.T) {
 				require.Zero(t, b.Fresh())
 				if after == 1 {
 					table.Begin(caller)
-				} else {
-					unread = false
 				}
+				unread = false
 			}
 			traces := b.Take(false)
 			require.Zero(t, b.Len())
