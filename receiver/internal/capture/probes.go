@@ -367,13 +367,14 @@ func (p *Probes) Judge(pid, executed uint32, v Verdict) (before Verdict, err err
 	}
 	processes, value := p.coll.Maps["processes"], executed<<executedShift|uint32(v)
 	// A process that the kernel has noted is forgotten when it exits, which may be
-	// now; one that it has not noted may have exited before.
+	// now; one that it has not noted may have exited before. What is noted of one before it
+	// is found alive will be forgotten at its exit.
 	err = processes.Update(pid, value, ebpf.UpdateExist)
 	if errors.Is(err, ebpf.ErrKeyNotExist) {
-		if executed != 0 || !alive(pid) {
+		if executed != 0 || !(procfs.FS{}).Alive(pid) {
 			return before, nil
 		}
-		if err = processes.Put(pid, value); err == nil && !alive(pid) {
+		if err = processes.Put(pid, value); err == nil && !(procfs.FS{}).Alive(pid) {
 			return before, p.forget("processes", pid)
 		}
 	}
@@ -381,13 +382,6 @@ func (p *Probes) Judge(pid, executed uint32, v Verdict) (before Verdict, err err
 		return before, fmt.Errorf("set verdict for process %d: %w", pid, err)
 	}
 	return before, p.newEpoch()
-}
-
-// alive reports whether a process has yet to exit. What was noted of one before it is
-// found alive will be forgotten at its exit.
-func alive(pid uint32) bool {
-	stat, ok := procfs.FS{}.Stat(pid)
-	return ok && !stat.Zombie() && !stat.Exiting
 }
 
 // forget removes what was noted of a process too late.
@@ -477,7 +471,7 @@ func (p *Probes) SetRuntime(pid uint32, r Runtime) error {
 	if err := p.coll.Maps["runtimes"].Put(pid, v); err != nil {
 		return fmt.Errorf("set runtime of process %d: %w", pid, err)
 	}
-	if !alive(pid) {
+	if !(procfs.FS{}).Alive(pid) {
 		return p.forget("runtimes", pid)
 	}
 	p.propagation.executed(pid)

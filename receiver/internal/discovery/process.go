@@ -105,6 +105,9 @@ func (s *Scanner) Exists(pid uint32) bool {
 	return ok
 }
 
+// Alive reports whether a process has yet to exit.
+func (s *Scanner) Alive(pid uint32) bool { return s.fs.Alive(pid) }
+
 // Children are a process's.
 func (s *Scanner) Children(pid uint32) []uint32 { return s.fs.ThreadsChildren(pid) }
 

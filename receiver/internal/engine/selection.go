@@ -196,6 +196,9 @@ func (s *selection) try(pid uint32, file string, news, alone bool) (unknown uint
 	before, known := s.verdict(pid)
 	v := verdict{executed: s.executions(pid), container: before.container, pod: before.pod}
 	process := s.process(pid, file, &v)
+	if process.Exe == "" && !news && !s.scanner.Alive(pid) {
+		return 0, false // nothing can be said of it but by what is known, or the record of its start
+	}
 	v.decision = s.matcher.Match(process)
 	if !v.decision.Decided() && !news {
 		if unknown = s.inherit(process, &v, before); unknown != 0 && !alone {
@@ -381,6 +384,9 @@ func (s *selection) sweep() {
 	clear(s.parents)
 }
 
+// The record of the start of a process that is gone is read within this time.
+const hurriesWithin = 200 * time.Millisecond
+
 // allows reports whether exchanges of a process are wanted. The kernel filters
 // already; this is for what passed before it was told. first says that the caller
 // is the reader of process records itself; idle is called while it is waited for.
@@ -397,21 +403,26 @@ func (s *selection) allows(pid uint32, first bool, idle func()) bool {
 		s.record(pid, parent)
 		return true
 	}
-	// Executed just now: the record of that is in the first ring, as it came
-	// before the process's first byte.
+	// If it is gone, the record of what it executed says more: that is in the first ring,
+	// since it came before the process's first byte.
+	deadline := time.Now().Add(hurriesWithin)
 	if !first {
 		s.hurry()
-		for range 40 {
-			idle()
-			time.Sleep(500 * time.Microsecond)
-			if selected, known := s.current(pid); known {
-				return selected
-			}
-		}
 	}
-	s.examine(pid, "", false)
-	v, _ := s.verdict(pid)
-	return v.decision.Selected
+	for {
+		if s.scanner.Alive(pid) {
+			s.examine(pid, "", false)
+		}
+		if selected, known := s.current(pid); known {
+			return selected
+		}
+		if first || time.Now().After(deadline) {
+			s.record(pid, verdict{exited: time.Now()}) // nobody will ever know
+			return false
+		}
+		idle()
+		pause()
+	}
 }
 
 // interrupted reports whether a process was not watched for a while since a time

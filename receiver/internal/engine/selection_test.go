@@ -64,10 +64,23 @@ func TestSelection(t *testing.T) {
 	s.forget(gone)
 	require.True(t, s.allows(gone, true, func() {}), "its last segments may still come")
 
+	// Somebody else asks before the record of that is read, and after.
+	const asked = gone + 1
+	require.False(t, s.decision(asked).Selected)
+	go func() {
+		time.Sleep(20 * time.Millisecond)
+		s.executed(asked, "/usr/bin/sleep")
+	}()
+	require.True(t, s.allows(asked, false, func() {}))
+	s.examine(asked, "", false)
+	require.True(t, s.decision(asked).Selected)
+	const never = gone + 2
+	require.False(t, s.allows(never, false, func() {}), "nobody can tell")
+
 	// Not judged yet, and the record of its start is in another reader's ring.
 	late := start("tail", "-f", "/dev/null")
 	require.False(t, s.allows(late, false, func() {}))
-	require.Equal(t, 1, hurried)
+	require.Equal(t, 3, hurried)
 
 	// A verdict that changes names the process anew.
 	s.record(other, verdict{decision: discovery.Decision{Selected: true}})

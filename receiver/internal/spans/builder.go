@@ -63,7 +63,7 @@ type Builder struct {
 	count  int
 	groups map[*workload.Workload]*group
 	last   *group // of the exchange before, often of the next one too
-	fresh  int // added since the last batch
+	fresh  int    // added since the last batch
 	// held are spans of the batch whose context is not settled.
 	held []heldSpan
 	// waiting are those of servers without a caller, in no batch yet, in the order they

@@ -93,6 +93,12 @@ func (s Stat) ForkOf(parent Stat) bool {
 	return s.StartStack != 0 && s.StartStack == parent.StartStack && s.StartCode == parent.StartCode
 }
 
+// Alive reports whether a process has yet to exit.
+func (fs FS) Alive(pid uint32) bool {
+	stat, ok := fs.Stat(pid)
+	return ok && !stat.Zombie() && !stat.Exiting
+}
+
 // Stat reads /proc/PID/stat; ok is false if there is no such process.
 func (fs FS) Stat(pid uint32) (stat Stat, ok bool) {
 	readInto(fs.Path(pid, "stat"), maxFile, func(b []byte) {
