@@ -300,12 +300,13 @@ func (t *Tracker) withdraw(c *conn, err error) {
 	t.applyPolicy(c)
 }
 
-// End reports the end of one direction.
-func (t *Tracker) End(id uint64, e protocol.End) {
+// End reports the end of one direction. offset is how far its stream went, as in Gone.
+func (t *Tracker) End(id, offset uint64, e protocol.End) {
 	c := t.conns[id]
 	if c == nil {
 		return
 	}
+	t.unseen(c, e.Dir, offset, e.Time)
 	if c.parser != nil {
 		c.parser.End(e)
 	}
@@ -317,13 +318,22 @@ func (t *Tracker) End(id uint64, e protocol.End) {
 // Gone reports that a connection is gone. received is how far its received
 // stream went: bytes may have passed that no segment told of.
 func (t *Tracker) Gone(id, received, time uint64, cause exchange.Failure) {
-	c := t.conns[id]
-	if c != nil && c.state == parsing && c.seen[protocol.Received] && received > c.next[protocol.Received] {
-		s := protocol.Segment{Dir: protocol.Received, Time: time, First: time, Offset: received, Lost: received - c.next[protocol.Received]}
-		t.stats.LostBytes += s.Lost
-		t.parse(c, &s)
+	if c := t.conns[id]; c != nil {
+		t.unseen(c, protocol.Received, received, time)
 	}
 	t.Close(id, time, cause)
+}
+
+// unseen tells the parser of bytes at the end of a direction's stream that no segment told
+// of: what was asked may have been answered in them.
+func (t *Tracker) unseen(c *conn, dir protocol.Direction, offset, time uint64) {
+	if c.state != parsing || offset <= c.next[dir] || c.midstream && !c.seen[dir] {
+		return
+	}
+	s := protocol.Segment{Dir: dir, Time: time, First: time, Offset: offset, Lost: offset - c.next[dir], Wire: c.Wire}
+	c.seen[dir], c.next[dir] = true, offset
+	t.stats.LostBytes += s.Lost
+	t.parse(c, &s)
 }
 
 // Close ends a connection that is complete as it is known.

@@ -242,7 +242,7 @@ func TestCloseEndsTheParser(t *testing.T) {
 func TestSweepForgetsUnixSockets(t *testing.T) {
 	s := newScript(false)
 	s.Open(&Opening{Connection: exchange.Connection{ID: 2, Transport: exchange.TransportUnix}, Time: 1})
-	s.Tracker.End(2, protocol.End{Dir: received, Time: 2})
+	s.Tracker.End(2, 0, protocol.End{Dir: received, Time: 2})
 	s.Sweep(2 + endedUnixAge)
 	require.Equal(t, 2, s.Len())
 	s.Sweep(10 + endedUnixAge)

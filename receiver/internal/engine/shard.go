@@ -207,7 +207,7 @@ func (s *shard) record(b []byte) {
 					e.Cause = exchange.FailureClosed
 				}
 			}
-			s.tracker.End(r.Conn, e)
+			s.tracker.End(r.Conn, r.Offset, e)
 		}
 	case capture.KindClose:
 		if r, _ := capture.AsSegment(b); r != nil {
