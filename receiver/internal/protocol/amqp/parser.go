@@ -120,10 +120,13 @@ func (p *parser) Segment(s *protocol.Segment) error {
 }
 
 // End implements protocol.Parser.
-func (p *parser) End(e protocol.End) { p.EndDirection(e) }
+func (p *parser) End(e protocol.End) { p.EndDirection(e, p.lost()) }
 
 // Close implements protocol.Parser.
-func (p *parser) Close(time uint64, cause exchange.Failure) { p.CloseAll(time, cause) }
+func (p *parser) Close(time uint64, cause exchange.Failure) { p.CloseAll(time, cause, p.lost()) }
+
+// lost says in which directions frames are looked for.
+func (p *parser) lost() [2]bool { return [2]bool{p.framing[0].lost, p.framing[1].lost} }
 
 // step reads one frame, or what is left of one; false if bytes are missing.
 func (p *parser) step(t *stream.Stream, dir protocol.Direction) bool {

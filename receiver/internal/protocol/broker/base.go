@@ -237,8 +237,9 @@ func (b *Base) remove(s *Slot) {
 }
 
 // EndDirection implements the end of a direction, as protocol.Parser has it: what its bytes would
-// have ended has failed.
-func (b *Base) EndDirection(e protocol.End) {
+// have ended has failed. lost says of which directions it is not known where messages begin:
+// what bytes of those would have ended may have ended unseen.
+func (b *Base) EndDirection(e protocol.End, lost [2]bool) {
 	all := e.Cause.Broken()
 	if e.Cause == exchange.FailureNone {
 		e.Cause = exchange.FailureEOF
@@ -249,7 +250,11 @@ func (b *Base) EndDirection(e protocol.End) {
 	for s := b.oldest; s != nil; {
 		next := s.newer
 		if all || s.EndDir == e.Dir {
-			b.fail(s, e.Time, e.Cause)
+			if lost[s.EndDir] {
+				b.GiveUp(s)
+			} else {
+				b.fail(s, e.Time, e.Cause)
+			}
 		}
 		s = next
 	}
@@ -264,13 +269,13 @@ func (b *Base) fail(s *Slot, time uint64, cause exchange.Failure) {
 	b.report(s, time, nil, false)
 }
 
-// CloseAll implements protocol.Parser's Close.
-func (b *Base) CloseAll(time uint64, cause exchange.Failure) {
+// CloseAll implements protocol.Parser's Close; lost is as in EndDirection.
+func (b *Base) CloseAll(time uint64, cause exchange.Failure, lost [2]bool) {
 	for b.oldest != nil {
 		switch {
 		case b.oldest.Receipt:
 			b.giveUp(b.oldest)
-		case cause == exchange.FailureNone:
+		case cause == exchange.FailureNone || lost[b.oldest.EndDir]:
 			b.Abandon(b.oldest)
 		default:
 			b.fail(b.oldest, time, cause)

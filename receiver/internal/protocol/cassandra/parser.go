@@ -80,8 +80,11 @@ type parser struct {
 	err        error
 	closed     bool
 
-	begun     bool
-	lastDir   protocol.Direction
+	begun   bool
+	lastDir protocol.Direction
+	now     uint64 // time of the segment
+	// missedAt is when responses may have passed unseen last: to requests from before.
+	missedAt  uint64
 	req, resp side
 	// head is the size of envelopes' headers, 0 if it is not known.
 	head      int
@@ -141,7 +144,7 @@ func (p *parser) Segment(s *protocol.Segment) error {
 		return p.err
 	}
 	turn := !p.begun || s.Dir != p.lastDir
-	p.begun, p.lastDir = true, s.Dir
+	p.begun, p.lastDir, p.now = true, s.Dir, s.Time
 	p.volume(s, turn)
 	d := &p.resp
 	request := s.Dir == p.direction
@@ -293,6 +296,7 @@ func (p *parser) missed(d *side) {
 		p.unseen = true
 		return
 	}
+	p.missedAt = p.now
 	p.host.Stats.Unmatched += uint64(len(p.flight))
 	for _, sl := range p.flight {
 		p.unseen = p.unseen || sl.use
@@ -331,7 +335,7 @@ func (p *parser) recycle(sl *slot) {
 	}
 }
 
-// begin puts a request in flight, nil if there are too many.
+// begin puts a request in flight; nil if there are too many, or it may have been answered.
 func (p *parser) begin(t *stream.Stream, h *header) *slot {
 	origin := t.Begin(p.role)
 	if old := p.flight[h.stream]; old != nil {
@@ -339,6 +343,10 @@ func (p *parser) begin(t *stream.Stream, h *header) *slot {
 		p.host.Stats.Unmatched++
 		delete(p.flight, h.stream)
 		p.abandon(old)
+	}
+	if origin.First <= p.missedAt {
+		p.host.Stats.Unmatched++
+		return nil
 	}
 	if len(p.flight) >= maxInFlight {
 		return nil

@@ -50,6 +50,8 @@ type parser struct {
 	last     protocol.Direction
 	seen     bool
 	invalid  int
+	// unsure: what of a direction was seen last was not understood.
+	unsure [2]bool
 }
 
 var _ protocol.Ticker = (*parser)(nil)
@@ -86,6 +88,7 @@ func (p *parser) read(s *protocol.Segment, turn bool) {
 		}
 		if status == stream.Hole {
 			p.host.Stats.Resyncs++
+			p.missed(s.Dir)
 			t.Clear()
 			break
 		}
@@ -96,7 +99,9 @@ func (p *parser) read(s *protocol.Segment, turn bool) {
 		}
 		whole := status == stream.Ready
 		if !whole {
-			b = t.Available()
+			if b = t.Available(); len(b) < lengthSize+headerSize {
+				p.missed(s.Dir)
+			}
 		}
 		role := exchange.RoleServer
 		if s.Dir == protocol.Sent {
@@ -112,6 +117,17 @@ func (p *parser) read(s *protocol.Segment, turn bool) {
 	t.Keep()
 }
 
+// missed takes back the questions that bytes of a direction, which were not seen or not
+// understood, may have answered.
+func (p *parser) missed(dir protocol.Direction) {
+	p.unsure[dir] = true
+	for k, sl := range p.pending {
+		if k.dir != dir {
+			p.withdraw(k, sl)
+		}
+	}
+}
+
 // take handles a message. On TCP its beginning came at first.
 func (p *parser) take(b []byte, whole bool, s *protocol.Segment, id exchange.Identity, first uint64) {
 	m := &p.message
@@ -121,9 +137,13 @@ func (p *parser) take(b []byte, whole bool, s *protocol.Segment, id exchange.Ide
 	if !m.parse(b) || !m.asked && !m.response() {
 		p.host.Stats.Invalid++
 		p.invalid++
+		if !p.udp {
+			p.missed(s.Dir)
+		}
 		return
 	}
 	p.invalid = 0
+	p.unsure[s.Dir] = false
 	if m.response() {
 		p.answer(m, s)
 		return
@@ -249,6 +269,10 @@ func (p *parser) Close(time uint64, cause exchange.Failure) {
 		return
 	}
 	for k, sl := range p.pending {
+		if p.unsure[k.dir.Other()] {
+			p.withdraw(k, sl)
+			continue
+		}
 		sl.x.End, sl.x.Failure = max(time, sl.x.Start), cause
 		p.end(k, sl)
 	}
@@ -256,11 +280,15 @@ func (p *parser) Close(time uint64, cause exchange.Failure) {
 
 func (p *parser) abandon() {
 	for k, sl := range p.pending {
-		delete(p.pending, k)
-		p.host.Stats.Unmatched++
-		p.host.Sink.Abandon(&sl.x)
-		p.recycle(sl)
+		p.withdraw(k, sl)
 	}
+}
+
+func (p *parser) withdraw(k key, sl *slot) {
+	delete(p.pending, k)
+	p.host.Stats.Unmatched++
+	p.host.Sink.Abandon(&sl.x)
+	p.recycle(sl)
 }
 
 func (p *parser) acquire() *slot {

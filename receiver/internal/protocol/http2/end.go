@@ -34,9 +34,11 @@ func (p *parser) Close(time uint64, cause exchange.Failure) {
 // fail ends every call in flight, because no more responses can come; those that may
 // have been answered in bytes that were lost are given up.
 func (p *parser) fail(time uint64, cause exchange.Failure) {
+	d := &p.dirs[p.requests.Other()]
+	lost := d.seen && !d.synced || d.unproven
 	for len(p.calls) > 0 {
 		c := p.calls[0]
-		if c.doubtful || !c.requested || c.class == classUnknown {
+		if lost || c.doubtful || !c.requested || c.class == classUnknown {
 			p.abandon(c)
 			continue
 		}

@@ -265,6 +265,7 @@ func (p *parser) response(c *call, id uint32, h *header, end bool) {
 		}
 	}
 	c.doubtful = false
+	p.dirs[p.requests.Other()].unproven = false
 	if h.status >= 100 && h.status < 200 {
 		return // interim
 	}

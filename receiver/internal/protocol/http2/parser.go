@@ -28,9 +28,12 @@ const (
 type direction struct {
 	bytes stream.Stream
 	hpack decoder
-	// synced: a frame begins at the position. seen: there was a segment. fresh: it is
+	// synced: a frame begins at the position. seen: how it begins has been judged. fresh: it is
 	// to be the first one of HTTP/2.
 	synced, seen, fresh bool
+	// unproven: frames were lost, and nothing known has been found in those that were taken
+	// for frames since.
+	unproven bool
 	// turn: the segment at hand begins a turn.
 	turn bool
 	// was: it was synced once.
@@ -125,10 +128,11 @@ func (p *parser) Segment(s *protocol.Segment) error {
 	d.bytes.Feed(s, turn)
 	d.turn = turn
 	if !d.seen {
-		d.seen = true
-		p.start(d, s)
+		d.seen = p.start(d, s)
 	}
-	p.consume(d, s.Dir == p.requests)
+	if d.seen {
+		p.consume(d, s.Dir == p.requests)
+	}
 	d.bytes.Keep()
 	if p.err != nil {
 		p.retractAll()
@@ -142,10 +146,11 @@ func (p *parser) retractAll() {
 	}
 }
 
-// start judges the first bytes of a direction: whether the connection begins here.
-func (p *parser) start(d *direction, s *protocol.Segment) {
-	if !d.fresh && (s.Lost > 0 || s.Offset != 0) {
-		return
+// start judges the first bytes of a direction: whether the connection begins here. It
+// reports false if that takes more of them.
+func (p *parser) start(d *direction, s *protocol.Segment) bool {
+	if !d.fresh && (s.Lost > 0 || d.bytes.Offset() != 0) {
+		return true
 	}
 	b := d.bytes.Available()
 	if s.Dir == p.requests {
@@ -158,14 +163,16 @@ func (p *parser) start(d *direction, s *protocol.Segment) {
 				r.seen = true
 			}
 		}
-		return
+		return true
 	}
 	// The server's preface is a SETTINGS frame, which seldom comes again.
-	if len(b) >= frameHead {
-		if f, ok := parseFrame(b); ok && f.kind == frameSettings && f.flags&flagAck == 0 && f.usual() {
-			p.begin(d)
-		}
+	if len(b) < frameHead {
+		return len(b) == 0 || d.bytes.HoleAhead() || !plausible(b)
 	}
+	if f, ok := parseFrame(b); ok && f.kind == frameSettings && f.flags&flagAck == 0 && f.usual() {
+		p.begin(d)
+	}
+	return true
 }
 
 // begin: the connection begins here.

@@ -32,7 +32,7 @@ func (p *parser) lose(d *direction, request bool) {
 
 // unsync: it is not known any more where frames begin.
 func (p *parser) unsync(d *direction, request bool) {
-	d.synced = false
+	d.synced, d.unproven = false, true
 	if d.block.open {
 		d.block.open = false
 		p.strays = true
@@ -94,6 +94,9 @@ func (p *parser) resync(d *direction, request bool) bool {
 				p.host.Stats.Resyncs++
 			}
 			d.was = true
+			for _, c := range p.calls {
+				c.doubtful = c.doubtful || !request // what began since may have ended unseen
+			}
 			return true
 		}
 		if !t.HoleAhead() || !t.Resync() {

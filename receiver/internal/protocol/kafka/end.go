@@ -39,12 +39,15 @@ func (p *parser) Close(time uint64, cause exchange.Failure) {
 
 // fail ends every call in flight, because no more responses can come.
 func (p *parser) fail(time uint64, cause exchange.Failure) {
+	sd := &p.responses
+	// What was taken for the beginning of a response after a loss may have been none.
+	lost := p.hiddenAt > 0 && (!sd.synced || sd.inMessage)
 	for c := p.calls.Front(); c != nil; c = p.calls.Front() {
 		at, why := p.ends.Since(c.origin.First, time, cause, p.direction)
 		switch {
 		case c.answered:
 			p.end(c, c.end, exchange.FailureNone)
-		case p.hidden && c.origin.First < p.hiddenAt || c.lostRequest && c.key == apiProduce && c.acks == unknown:
+		case lost || c.origin.First < p.hiddenAt || c.lostRequest && c.key == apiProduce && c.acks == unknown:
 			// It may have been answered, or not need to be.
 			p.host.Stats.Unmatched++
 			p.abandon(c)

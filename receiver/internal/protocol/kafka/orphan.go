@@ -31,6 +31,7 @@ func (p *parser) orphaned(id int32, size uint32) {
 	sd := &p.responses
 	p.host.Stats.Unmatched++
 	if p.raw || p.role != exchange.RoleClient {
+		p.hidden, p.hiddenAt = true, p.now // the end of its request has not been seen yet
 		sd.begin(8, uint64(size)-4)
 		return
 	}

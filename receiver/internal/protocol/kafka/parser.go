@@ -110,8 +110,12 @@ func (p *parser) Segment(s *protocol.Segment) error {
 	} else {
 		p.measured = s.Measured
 		p.learn(s)
+		looking := p.responses.looking()
 		p.responses.stream.Feed(s, turn)
 		for p.response(s) {
+		}
+		if looking && (s.Lost > 0 || p.responses.looking()) {
+			p.hidden, p.hiddenAt = true, p.now
 		}
 		p.responses.stream.Keep()
 	}
@@ -184,6 +188,9 @@ func (p *parser) await(sd *side, n int) ([]byte, bool) {
 	}
 	return nil, false
 }
+
+// looking reports whether it is not known where messages begin.
+func (sd *side) looking() bool { return !sd.synced && !sd.candidate }
 
 // find looks for the beginning of a message where it is not known: only a segment's
 // beginning can be it.
@@ -359,6 +366,9 @@ func (p *parser) reject(sd *side, size uint32) bool {
 	case sd.candidate:
 		sd.candidate = false
 		sd.stream.Clear()
+		if sd == &p.responses {
+			p.hidden, p.hiddenAt = true, p.now
+		}
 	case p.raw && size <= maxRaw:
 		sd.begin(4, uint64(size))
 		return true

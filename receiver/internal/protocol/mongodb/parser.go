@@ -68,8 +68,11 @@ type parser struct {
 	err       error
 	closed    bool
 
-	begun     bool
-	lastDir   protocol.Direction
+	begun   bool
+	lastDir protocol.Direction
+	now     uint64 // time of the segment
+	// missedAt is when responses may have passed unseen last: to commands from before.
+	missedAt  uint64
 	req, resp side
 	// moved is how much did in the turn; bulk: turns are long, but for so many small
 	// ones.
@@ -124,7 +127,7 @@ func (p *parser) Segment(s *protocol.Segment) error {
 		return p.err
 	}
 	turn := !p.begun || s.Dir != p.lastDir
-	p.begun, p.lastDir = true, s.Dir
+	p.begun, p.lastDir, p.now = true, s.Dir, s.Time
 	p.volume(s, turn)
 	d := &p.resp
 	request := s.Dir == p.direction
@@ -137,7 +140,11 @@ func (p *parser) Segment(s *protocol.Segment) error {
 		}
 	}
 	if d.lost {
-		if !p.synchronize(d, s, request) {
+		found := p.synchronize(d, s, request)
+		if !request && (!found || s.Lost > 0) {
+			p.missed()
+		}
+		if !found {
 			return p.err
 		}
 		anew := *s
@@ -242,10 +249,16 @@ func (p *parser) lose(d *side) {
 	d.lost = true
 	d.Clear()
 	if d == &p.resp {
-		p.host.Stats.Unmatched += uint64(len(p.flight))
-		p.exhausting = false
-		p.abandonAll()
+		p.missed()
 	}
+}
+
+// missed: responses may have passed unseen.
+func (p *parser) missed() {
+	p.missedAt = p.now
+	p.host.Stats.Unmatched += uint64(len(p.flight))
+	p.exhausting = false
+	p.abandonAll()
 }
 
 // invalid counts a message that cannot be.
@@ -275,6 +288,10 @@ func (p *parser) command(h *header, body []byte) bool {
 	}
 	origin := p.req.Begin(p.role)
 	if m.flags&flagMoreToCome != 0 {
+		return true
+	}
+	if origin.First <= p.missedAt {
+		p.host.Stats.Unmatched++
 		return true
 	}
 	if len(p.flight) >= maxInFlight {
@@ -352,6 +369,8 @@ func (p *parser) response(h *header, body []byte) bool {
 		p.host.Stats.Unmatched++
 		if p.role == exchange.RoleClient {
 			p.keep(h, body)
+		} else {
+			p.missedAt = p.now // the end of its command has not been seen yet
 		}
 		return true
 	}
@@ -459,8 +478,7 @@ func (p *parser) Close(time uint64, cause exchange.Failure) {
 // fail ends what is in flight: no more can come.
 func (p *parser) fail(time uint64, cause exchange.Failure) {
 	if p.resp.lost {
-		p.host.Stats.Unmatched += uint64(len(p.flight))
-		p.abandonAll()
+		p.missed()
 		return
 	}
 	if p.ending != nil {

@@ -70,10 +70,10 @@ func (p *parser) Segment(s *protocol.Segment) error {
 }
 
 // End implements protocol.Parser.
-func (p *parser) End(e protocol.End) { p.EndDirection(e) }
+func (p *parser) End(e protocol.End) { p.EndDirection(e, p.lost) }
 
 // Close implements protocol.Parser.
-func (p *parser) Close(time uint64, cause exchange.Failure) { p.CloseAll(time, cause) }
+func (p *parser) Close(time uint64, cause exchange.Failure) { p.CloseAll(time, cause, p.lost) }
 
 // step reads one packet, or what is left of one; false if bytes are missing.
 func (p *parser) step(t *stream.Stream, dir protocol.Direction) bool {

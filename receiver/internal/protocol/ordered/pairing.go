@@ -59,6 +59,13 @@ type Pairing[E, R any] struct {
 	// the probation. Both stop where they are enough.
 	waits, turns uint8
 
+	// passed is when responses to requests from before may have come unseen, or did come.
+	passed uint64
+	// gap: requests were lost before the segment at hand, so that it may be what tells of
+	// one that was answered by now. responded is when something was, last.
+	gap       bool
+	responded uint64
+
 	lastDir  protocol.Direction
 	seen     bool
 	last     uint64 // time of the segment before
@@ -87,7 +94,9 @@ func (p *Pairing[E, R]) Segment(s *protocol.Segment) (turn bool) {
 	turn = (!p.seen || s.Dir != p.lastDir) && s.Lost == 0
 	p.seen, p.lastDir = true, s.Dir
 	p.last, p.now = p.now, max(p.now, s.Time)
+	p.gap = s.Dir == p.requests && s.Lost > 0
 	if s.Dir != p.requests {
+		p.responded = p.now
 		p.measured = s.Measured
 		if sl := p.queue.Front(); sl != nil && s.Identity.Peer != 0 && s.Identity.Peer == sl.X.Identity.Seed {
 			sl.X.Identity.Learn(&s.Identity)
@@ -143,7 +152,7 @@ func (p *Pairing[E, R]) Push(sl *Slot[E], o *stream.Origin, boundary bool) bool 
 		p.forgetOrphans()
 		p.fail()
 	}
-	if !p.admit(o, boundary) {
+	if o.First <= p.passed || p.gap && o.First <= p.responded || !p.admit(o, boundary) {
 		p.host.Stats.Unmatched++
 		p.Release(sl)
 		return false
@@ -249,6 +258,7 @@ func (p *Pairing[E, R]) Adopt() (r R, time uint64, ok bool) {
 func (p *Pairing[E, R]) Orphan(r R, time uint64) {
 	if !p.certain || p.role != exchange.RoleClient || len(p.orphans) >= MaxInFlight {
 		p.host.Stats.Unmatched++
+		p.passed = time
 		return
 	}
 	p.orphans = append(p.orphans, orphan[R]{r, time})
@@ -297,6 +307,7 @@ func (p *Pairing[E, R]) LoseRequests() {
 
 // LoseResponses says that responses may have passed unseen.
 func (p *Pairing[E, R]) LoseResponses() {
+	p.passed = p.now
 	p.abandon()
 	p.certain = false
 	p.forgetOrphans()

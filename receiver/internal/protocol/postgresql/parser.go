@@ -65,10 +65,11 @@ type parser struct {
 	// copying: the server waits for CopyData.
 	copying bool
 
-	dir      protocol.Direction // of the last segment
-	any      bool               // there was one
-	failures int
-	misses   int // turns while boundaries were lost
+	dir protocol.Direction // of the last segment
+	// any: there was one. behind: bytes were lost before the one at hand.
+	any, behind bool
+	failures    int
+	misses      int // turns while boundaries were lost
 	// measured is of the response direction's last segment.
 	measured exchange.Measured
 	ends     protocol.Ends
@@ -137,6 +138,7 @@ func (p *parser) Segment(s *protocol.Segment) error {
 	if p.phase == phaseCancel {
 		return nil
 	}
+	p.behind = s.Lost > 0
 	if s.Dir == p.direction {
 		p.requests(s, turn)
 		p.req.last = s.Time

@@ -215,10 +215,20 @@ func (p *parser) ask(a asked) {
 	p.push(a)
 }
 
+// doubt is about what began at o: if the end of it was lost, and it is known by what came
+// behind only, it may have been answered by now.
+func (p *parser) doubt(o *stream.Origin) {
+	if p.behind && p.size == 0 && o.First <= p.resp.last {
+		p.desync()
+	}
+}
+
 // operation notes where an operation begins, if it has not yet.
 func (p *parser) operation(t *stream.Stream) {
 	if !p.hasPending {
-		p.pending, p.hasPending = t.Begin(p.role), true
+		o := t.Begin(p.role)
+		p.doubt(&o)
+		p.pending, p.hasPending = o, true
 	}
 }
 
@@ -237,6 +247,7 @@ func (p *parser) execute(a ask, st *statement) {
 func (p *parser) query(body []byte, t *stream.Stream) {
 	p.hasPending = false
 	o := t.Begin(p.role)
+	p.doubt(&o)
 	sl := p.acquire(&o)
 	d := &sl.d
 	query, cut := textOf(body)
