@@ -125,6 +125,11 @@ bench: build
 kernels:
 	$(SUDO) testbed/kernels/run.sh
 
+# What real clients and servers say to each other, for tests of the parsers.
+.PHONY: corpus
+corpus:
+	$(SUDO) testbed/protocols/corpus/record.sh $(PROTOCOLS)
+
 .PHONY: fuzz
 fuzz:
 	@grep -rl --include='*_test.go' '^func Fuzz' receiver | while read -r file; do \

@@ -9,10 +9,12 @@ import (
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/recorded"
 )
 
 // Fuzz feeds a parser two streams, cut into segments as a script says: per segment a byte of
-// flags, one for the length, one for what is copied or lost. Seeds are conversations.
+// flags, one for the length, one for what is copied or lost. Seeds are conversations, and those
+// recorded.
 func Fuzz(f *testing.F, p protocol.Protocol, seeds ...Conversation) {
 	for _, c := range seeds {
 		var client, broker, script []byte
@@ -27,6 +29,9 @@ func Fuzz(f *testing.F, p protocol.Protocol, seeds ...Conversation) {
 		}
 		f.Add(client, broker, script)
 		f.Add(client, broker, append([]byte{0x40, 20, 7, 0x80, 3, 9}, script...))
+	}
+	for _, s := range recorded.Seeds(f) {
+		f.Add(s.Requests, s.Replies, s.Script)
 	}
 	f.Fuzz(func(t *testing.T, client, broker, script []byte) {
 		role := exchange.RoleClient

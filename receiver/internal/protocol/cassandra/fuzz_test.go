@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/protocoltest"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/recorded"
 )
 
 func FuzzParser(f *testing.F) {
@@ -22,6 +23,10 @@ func FuzzParser(f *testing.F) {
 			}
 			f.Add([]byte(streams[0]), []byte(streams[1]), whole)
 		}
+	}
+	for _, s := range recorded.Seeds(f) {
+		f.Add(s.Requests, s.Replies, append([]byte{0}, s.Script...))
+		f.Add(s.Requests, s.Replies, append([]byte{1}, s.Script...))
 	}
 	f.Fuzz(func(t *testing.T, requests, replies, script []byte) {
 		protocoltest.Fuzz(t, New(Options{}), requests, replies, script)

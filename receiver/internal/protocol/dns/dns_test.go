@@ -14,6 +14,7 @@ import (
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/recorded"
 )
 
 // packet builds a message.
@@ -264,6 +265,11 @@ func (*quiet) Abandon(*exchange.Exchange) {}
 func FuzzParser(f *testing.F) {
 	f.Add(packet(1, 0x100, "a.test", 1), packet(1, 0x8180, "a.test", 1, []byte{1, 2, 3, 4}), true)
 	f.Add([]byte{0, 1}, []byte{0xc0, 0x0c}, false)
+	for _, c := range recorded.Read(f) {
+		for i := range c.Pieces[1:] {
+			f.Add(c.Pieces[i].Bytes, c.Pieces[i+1].Bytes, c.Datagrams)
+		}
+	}
 	f.Fuzz(func(t *testing.T, sent, received []byte, udp bool) {
 		transport := exchange.TransportTCP
 		if udp {

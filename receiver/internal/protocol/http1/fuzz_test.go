@@ -9,6 +9,7 @@ import (
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/recorded"
 )
 
 // FuzzParser feeds two streams, cut into segments as script says: per segment
@@ -18,6 +19,9 @@ func FuzzParser(f *testing.F) {
 	f.Add([]byte(benchRequest+benchRequest), []byte(benchResponse+benchChunked), []byte{0x40, 20, 3, 0x41, 30, 5, 0x80, 9, 9})
 	f.Add([]byte("POST /p HTTP/1.1\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
 		[]byte("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nbody"), []byte{0, 70, 0, 1, 25, 0, 0, 255, 0, 1, 255, 0, 0x08, 0, 0})
+	for _, s := range recorded.Seeds(f) {
+		f.Add(s.Requests, s.Replies, s.Script)
+	}
 	f.Fuzz(func(t *testing.T, requests, responses, script []byte) {
 		h := newClient()
 		streams := [2][]byte{protocol.Sent: requests, protocol.Received: responses}

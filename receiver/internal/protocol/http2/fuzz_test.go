@@ -10,6 +10,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/recorded"
 )
 
 // FuzzParser passes anything, cut anyhow, with losses.
@@ -19,6 +20,9 @@ func FuzzParser(f *testing.F) {
 	conversation(r, 6, 3, func(dir int, b []byte) { seeds[dir] = append(seeds[dir], b...) })
 	f.Add(seeds[0], seeds[1], uint64(1))
 	f.Add(seeds[0][len(preface):], seeds[1], uint64(2))
+	for i, s := range recorded.Seeds(f) {
+		f.Add(s.Requests, s.Replies, uint64(i))
+	}
 	f.Fuzz(func(t *testing.T, requests, responses []byte, seed uint64) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		h := newHarness(client)

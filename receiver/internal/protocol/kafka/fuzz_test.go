@@ -9,6 +9,7 @@ import (
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/recorded"
 )
 
 // FuzzParser feeds two streams, cut into segments as script says: per segment a byte of
@@ -18,6 +19,9 @@ func FuzzParser(f *testing.F) {
 		if i%8 == 0 || p.key < 2 {
 			f.Add(p.request, p.response, []byte{0, 255, 0, 1, 255, 0, byte(i)})
 		}
+	}
+	for _, s := range recorded.Seeds(f) {
+		f.Add(s.Requests, s.Replies, s.Script)
 	}
 	f.Fuzz(func(t *testing.T, requests, responses, script []byte) {
 		h := newHarness(t, exchange.RoleClient)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/recorded"
 )
 
 // FuzzParser feeds two streams, cut into segments as script says: per segment a byte of
@@ -25,6 +26,9 @@ func FuzzParser(f *testing.F) {
 			}
 		}
 		f.Add([]byte(requests), []byte(responses), whole)
+	}
+	for _, s := range recorded.Seeds(f) {
+		f.Add(s.Requests, s.Replies, s.Script)
 	}
 	f.Fuzz(func(t *testing.T, requests, responses, script []byte) {
 		h := newClient()

@@ -10,6 +10,7 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/dbconv"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/recorded"
 )
 
 // FuzzParser feeds two streams, cut into segments as script says: per segment a byte of
@@ -24,6 +25,9 @@ func FuzzParser(f *testing.F) {
 		}
 		f.Add([]byte(streams[0]), []byte(streams[1]), script)
 		f.Add([]byte(streams[0]), []byte(streams[1]), append([]byte{0x40, 20, 3, 0x81, 30, 5, 0x80, 9, 9}, script...))
+	}
+	for _, s := range recorded.Seeds(f) {
+		f.Add(s.Requests, s.Replies, s.Script)
 	}
 	f.Fuzz(func(t *testing.T, requests, responses, script []byte) {
 		h := newClient()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/protocoltest"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/recorded"
 )
 
 // FuzzParser feeds two streams, cut into segments as script says.
@@ -23,6 +24,10 @@ func FuzzParser(f *testing.F) {
 			streams[i] = append(streams[i], st[1]...)
 		}
 		f.Add(streams[0], streams[1], []byte{0x00, 0xff, 0, 0x01, 0xff, 0, 0x40, 20, 3, 0x41, 30, 5, 0x80, 9, 9})
+	}
+	for _, s := range recorded.Seeds(f) {
+		f.Add(s.Requests, s.Replies, append([]byte{0}, s.Script...))
+		f.Add(s.Requests, s.Replies, append([]byte{1}, s.Script...))
 	}
 	f.Fuzz(func(t *testing.T, requests, replies, script []byte) {
 		protocoltest.Fuzz(t, New(Options{}), requests, replies, script)

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package http1
+
+import (
+	"testing"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/internal/protocol/recorded"
+)
+
+func TestRecorded(t *testing.T) {
+	recorded.Test(t, func() protocol.Protocol { return New(Options{}) }, recorded.Options{Degraded: `(GET|HEAD|POST|PUT|DELETE) \d+`})
+}
+
+func BenchmarkRecorded(b *testing.B) { recorded.Benchmark(b, New(Options{})) }
