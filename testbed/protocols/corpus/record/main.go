@@ -75,7 +75,7 @@ func run() error {
 	limit := flag.Int("limit", 64<<10, "bytes that the conversation may have")
 	flag.Parse()
 	if flag.NArg() < 4 {
-		return errors.New("usage: record [-udp] [-about TEXT] [-limit BYTES] FILE LISTEN TARGET COMMAND...")
+		return errors.New("usage: record [-udp] [-about TEXT] [-limit BYTES] FILE LISTEN TARGET COMMAND")
 	}
 	file, listen, target, command := flag.Arg(0), flag.Arg(1), flag.Arg(2), flag.Args()[3:]
 	r := &recorder{names: strings.Fields(os.Getenv("PRIVATE"))}
