@@ -261,8 +261,12 @@ func (p *parser) settle(c *call, o *operation) {
 	if c.transaction != "" {
 		d.Extra = append(d.Extra, messagingconv.Attribute{Key: attrTransaction, Text: c.transaction})
 	}
-	if d.Group == "" && d.Type == messagingconv.Receive && p.role == exchange.RoleClient {
-		d.Group = p.shared.tables.group(member{o.x.PID, c.client}, o.x.Start)
+}
+
+// group fills in the group that a consumer has named on another connection.
+func (p *parser) group(o *operation) {
+	if d := &o.d; d.Group == "" && d.Type == messagingconv.Receive && p.role == exchange.RoleClient {
+		d.Group = p.shared.tables.group(member{o.x.PID, d.Client}, o.x.Start)
 	}
 }
 

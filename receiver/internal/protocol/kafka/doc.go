@@ -26,5 +26,6 @@
 //
 // Topic ids (KIP-516) are resolved with those that metadata responses of any connection
 // named; a consumer's group is that which the same process named with the same client id
-// elsewhere. Both tables are bounded.
+// elsewhere. Both tables are bounded. What is elsewhere may be read later: exchanges wait for
+// it, for a second at most.
 package kafka

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// maxHeld bounds the exchanges of a connection that wait for the name of their topic,
-	// patience is for how long they do, ns. What names it is on another connection, which
+	// maxHeld bounds the exchanges of a connection that wait for the name of their topic, or
+	// group; patience is for how long they do, ns. What names it is on another connection, which
 	// may be read later by as much as the readers lag behind.
 	maxHeld  = 256
 	patience = 1e9
@@ -20,21 +20,29 @@ const (
 	maxNameless = 16
 )
 
-// held are exchanges that have ended and wait for the name of their topic, oldest first.
+// held are exchanges that have ended and wait for the name of their topic, or group, oldest
+// first.
 type held struct {
 	operations []*operation
 	// nameless are ids that have no name for all the waiting: exchanges are not held
 	// for them any more. Next is the oldest one, which goes first.
 	nameless [maxNameless]topicID
 	next     int
+	// groupless: the client is in no group, as far as is known.
+	groupless bool
 }
 
-// waits reports whether an operation that has ended had better wait for its topic's name.
+// waits reports whether an operation that has ended had better wait for a name.
 func (p *parser) waits(o *operation) bool {
-	if !o.hasID || o.topic != "" || o.d.Empty || p.closed {
-		return false
-	}
-	return !slices.Contains(p.held.nameless[:], o.id)
+	return !o.d.Empty && !p.closed && (p.waitsForTopic(o) || p.waitsForGroup(o))
+}
+
+func (p *parser) waitsForTopic(o *operation) bool {
+	return o.hasID && o.topic == "" && !slices.Contains(p.held.nameless[:], o.id)
+}
+
+func (p *parser) waitsForGroup(o *operation) bool {
+	return o.d.Group == "" && o.d.Type == messagingconv.Receive && p.role == exchange.RoleClient && !p.held.groupless
 }
 
 // hold keeps an exchange back; if there are too many, the oldest goes on without a name.
@@ -51,14 +59,16 @@ func (p *parser) hold(o *operation) {
 func (p *parser) unhold(now uint64) {
 	n := 0
 	for _, o := range p.held.operations {
-		if p.shared.tables.topic(o.id) == "" {
+		p.lookUp(o)
+		if p.waits(o) {
 			if now < o.x.End+patience {
 				break
 			}
-			if p.waits(o) {
+			if p.waitsForTopic(o) {
 				p.held.nameless[p.held.next] = o.id
 				p.held.next = (p.held.next + 1) % maxNameless
 			}
+			p.held.groupless = p.held.groupless || p.waitsForGroup(o)
 		}
 		n++
 	}
@@ -69,6 +79,7 @@ func (p *parser) unhold(now uint64) {
 func (p *parser) let(n int) {
 	h := &p.held
 	for _, o := range h.operations[:n] {
+		p.lookUp(o)
 		p.destination(o)
 		p.host.Sink.End(&o.x)
 		p.recycle(o)
@@ -78,13 +89,19 @@ func (p *parser) let(n int) {
 	h.operations = h.operations[:left]
 }
 
+// lookUp asks what other connections have named.
+func (p *parser) lookUp(o *operation) {
+	if o.hasID && o.topic == "" {
+		o.topic = p.shared.tables.topic(o.id)
+	}
+	p.group(o)
+}
+
 // destination names an operation's topic, or says its id.
 func (p *parser) destination(o *operation) {
 	if o.hasID && o.topic == "" {
-		if o.topic = p.shared.tables.topic(o.id); o.topic == "" {
-			p.scratch = o.id.appendTo(p.scratch[:0])
-			o.d.Extra = append(o.d.Extra, messagingconv.Attribute{Key: attrTopicID, Text: p.host.Strings.String(p.scratch)})
-		}
+		p.scratch = o.id.appendTo(p.scratch[:0])
+		o.d.Extra = append(o.d.Extra, messagingconv.Attribute{Key: attrTopicID, Text: p.host.Strings.String(p.scratch)})
 	}
 	o.d.Destination = o.topic
 }
@@ -94,7 +111,7 @@ func (p *parser) Tick(now uint64) { p.unhold(now) }
 
 var _ protocol.Ticker = (*parser)(nil)
 
-// report ends an operation, of which all but the topic's name is known.
+// report ends an operation, of which all but names is known.
 func (p *parser) report(c *call, o *operation, time uint64, failure exchange.Failure) {
 	p.settle(c, o)
 	x := &o.x
@@ -103,9 +120,7 @@ func (p *parser) report(c *call, o *operation, time uint64, failure exchange.Fai
 	queued := x.Measured.QueueTime
 	x.Measured = c.measured
 	x.Measured.QueueTime = queued
-	if o.hasID {
-		o.topic = p.shared.tables.topic(o.id)
-	}
+	p.lookUp(o)
 	if p.waits(o) {
 		p.hold(o)
 		return

@@ -32,7 +32,7 @@ func TestNameComesLater(t *testing.T) {
 	p := message1(t, apiFetch, 13)
 	named, nameless := wanted(apiFetch, 12), wanted(apiFetch, 13)
 	both := map[string]string{alpha: "alpha", beta: "beta"}
-	metadata := message1(t, apiHeartbeat, 4)
+	other := message1(t, apiListOffsets, 7)
 	for _, role := range []exchange.Role{exchange.RoleClient, exchange.RoleServer} {
 		// With the next segment, with the next tick, and with the end.
 		h := newHarness(t, role)
@@ -40,11 +40,11 @@ func TestNameComesLater(t *testing.T) {
 		end := h.now
 		require.Empty(t, h.ended)
 		h.names(both)
-		h.request(metadata.request)
+		h.request(other.request)
 		require.Len(t, h.ended, 2)
 		require.Equal(t, end, h.ended[0].end)
-		h.response(metadata.response)
-		require.Equal(t, append(named, wanted(apiHeartbeat, 4)...), h.texts())
+		h.response(other.response)
+		require.Equal(t, append(named, wanted(apiListOffsets, 7)...), h.texts())
 
 		h = newHarness(t, role)
 		h.exchange(p)
@@ -99,4 +99,32 @@ func TestHeldAllocations(t *testing.T) {
 	}
 	require.Len(t, m.parser.(*parser).held.operations, maxHeld)
 	require.Zero(t, testing.AllocsPerRun(1000, m.run))
+}
+
+// So may the one on which a consumer names its group.
+func TestGroupComesLater(t *testing.T) {
+	t.Parallel()
+	p := message1(t, apiFetch, 12)
+	h := newHarness(t, exchange.RoleClient)
+	h.parser.held.groupless = false
+	h.exchange(p)
+	require.Empty(t, h.ended)
+	h.parser.Tick(h.now + patience - 1)
+	require.Empty(t, h.ended)
+	o := h.parser.held.operations[0]
+	h.parser.shared.tables.join(member{o.x.PID, o.d.Client}, "readers", h.now)
+	h.parser.Tick(h.now)
+	require.Len(t, h.ended, 2)
+	for _, text := range h.texts() {
+		require.Contains(t, text, "name=readers")
+	}
+
+	// One that has none does not wait again.
+	h = newHarness(t, exchange.RoleClient)
+	h.parser.held.groupless = false
+	h.exchange(p)
+	h.parser.Tick(h.now + patience)
+	require.Len(t, h.ended, 2)
+	h.exchange(p.as(100))
+	require.Len(t, h.ended, 4)
 }

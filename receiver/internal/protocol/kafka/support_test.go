@@ -104,6 +104,7 @@ func newHarness(t testing.TB, role exchange.Role) *harness {
 	}
 	k := New(Options{}).(*kafka)
 	h.parser = k.New(protocol.Host{Connection: &exchange.Connection{Role: role}, Sink: h, Stats: &h.stats, Strings: intern.New(0)}, h.req).(*parser)
+	h.parser.held.groupless = true // or polls wait for a group
 	return h
 }
 
