@@ -139,7 +139,7 @@ func (s *selection) run(stop <-chan struct{}) {
 			}
 		case now := <-ticker.C:
 			for _, pid := range s.recent.due(now) {
-				s.examine(pid, "", false)
+				s.examine(pid)
 			}
 			if again != nil && now.After(at) {
 				s.reconsider(again)
@@ -175,7 +175,7 @@ func (s *selection) reconsider(uids map[string]struct{}) {
 			changed = known && v.decision.Rule != nil && v.decision.Rule.Kubernetes != nil && container != ""
 		}
 		if changed {
-			s.examine(pid, "", false)
+			s.examine(pid)
 		}
 	}
 }

@@ -81,6 +81,10 @@ type verdict struct {
 	inherited bool
 	// since is when it was selected again (CLOCK_MONOTONIC, ns); 0 if it always was.
 	since uint64
+	// at is when it was looked at (CLOCK_MONOTONIC, ns); 0 if it was not.
+	at uint64
+	// unseen: it was gone, and judged by the record of what it executed.
+	unseen bool
 }
 
 // A process's last segments may still be in another ring when its exit is read.
@@ -127,7 +131,7 @@ func (s *selection) scan() {
 		return
 	}
 	for _, pid := range discovery.Scan("/proc") {
-		s.examine(pid, "", false)
+		s.examine(pid)
 	}
 }
 
@@ -139,14 +143,14 @@ func (s *selection) rescan() {
 	}
 }
 
-// executed is told that a process runs another program now: file, in case it is
-// gone already. The kernel watches it until it is judged.
-func (s *selection) executed(pid uint32, file string) {
+// executed is told that a process runs another program since a time (CLOCK_MONOTONIC, ns):
+// file, in case it is gone already. The kernel watches it until it is judged.
+func (s *selection) executed(pid uint32, file string, since uint64) {
 	s.generation.Add(1)
 	if s.any {
 		return
 	}
-	s.examine(pid, file, true)
+	s.examineBelow(pid, file, since, maxForks)
 	if s.needs.Languages {
 		s.recent.add(pid, time.Now())
 	}
@@ -156,7 +160,7 @@ func (s *selection) executed(pid uint32, file string) {
 func (s *selection) listens(pid uint32) {
 	if s.needs.Ports {
 		s.scanner.Listens(pid)
-		s.examine(pid, "", false)
+		s.examine(pid)
 	}
 }
 
@@ -164,40 +168,43 @@ func (s *selection) listens(pid uint32) {
 const maxForks = 16
 
 // examine judges one process and tells the kernel, if it is news.
-func (s *selection) examine(pid uint32, file string, news bool) {
-	s.examineBelow(pid, file, news, maxForks)
-}
+func (s *selection) examine(pid uint32) { s.examineBelow(pid, "", 0, maxForks) }
 
-func (s *selection) examineBelow(pid uint32, file string, news bool, forks int) {
+// examineBelow judges it, and those it has forked. since is 0 if it has executed nothing.
+func (s *selection) examineBelow(pid uint32, file string, since uint64, forks int) {
 	if pid == uint32(os.Getpid()) {
 		return
 	}
-	unknown, turned := s.try(pid, file, news, forks == 0)
+	unknown, turned := s.try(pid, file, since, forks == 0)
 	if unknown != 0 {
-		s.examineBelow(unknown, "", false, forks-1)
-		_, turned = s.try(pid, file, news, true)
+		s.examineBelow(unknown, "", 0, forks-1)
+		_, turned = s.try(pid, file, since, true)
 	}
 	if !turned || forks == 0 {
 		return
 	}
 	// Those it has forked until the kernel was told have the decision before.
 	for _, child := range s.scanner.Children(pid) {
-		s.examineBelow(child, "", false, forks-1)
+		s.examineBelow(child, "", 0, forks-1)
 	}
 }
 
 // try examines a process, and reports whether the verdict has turned while it ran the same
 // program. unknown is the process that forked it, if the verdict hangs on that one's and
 // it has none: nothing is decided then, but alone.
-func (s *selection) try(pid uint32, file string, news, alone bool) (unknown uint32, turned bool) {
+func (s *selection) try(pid uint32, file string, since uint64, alone bool) (unknown uint32, turned bool) {
+	news := since != 0
 	lock := &s.judging[pid%uint32(len(s.judging))]
 	lock.Lock()
 	defer lock.Unlock()
 	before, known := s.verdict(pid)
-	v := verdict{executed: s.executions(pid), container: before.container, pod: before.pod}
+	v := verdict{executed: s.executions(pid), container: before.container, pod: before.pod, at: monotonic()}
 	process := s.process(pid, file, &v)
-	if process.Exe == "" && !news && !s.scanner.Alive(pid) {
-		return 0, false // nothing can be said of it but by what is known, or the record of its start
+	if process.Exe == file && !s.scanner.Alive(pid) {
+		if !news || known && before.at > since {
+			return 0, false // more is known of it than can be seen now, or the record of its start will tell
+		}
+		v.at, v.unseen = 0, true
 	}
 	v.decision = s.matcher.Match(process)
 	if !v.decision.Decided() && !news {
@@ -304,7 +311,7 @@ func (s *selection) decision(pid uint32) discovery.Decision {
 	if v, known := s.verdict(pid); known {
 		return v.decision
 	}
-	s.examine(pid, "", false)
+	s.examine(pid)
 	v, _ := s.verdict(pid)
 	return v.decision
 }
@@ -317,7 +324,7 @@ func (s *selection) forked(pid, parent uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if v, ok := s.verdicts[parent]; ok {
-		v.inherited, v.exited = true, time.Time{}
+		v.inherited, v.exited, v.at = true, time.Time{}, 0
 		s.verdicts[pid] = v
 		return
 	}
@@ -399,7 +406,7 @@ func (s *selection) allows(pid uint32, first bool, idle func()) bool {
 	}
 	// A child is as selected as its parent.
 	if parent, ok := s.verdict(s.parent(pid)); ok && parent.decision.Selected {
-		parent.inherited, parent.exited, parent.executed = true, time.Time{}, s.executions(pid)
+		parent.inherited, parent.exited, parent.executed, parent.at = true, time.Time{}, s.executions(pid), 0
 		s.record(pid, parent)
 		return true
 	}
@@ -411,7 +418,7 @@ func (s *selection) allows(pid uint32, first bool, idle func()) bool {
 	}
 	for {
 		if s.scanner.Alive(pid) {
-			s.examine(pid, "", false)
+			s.examine(pid)
 		}
 		if selected, known := s.current(pid); known {
 			return selected
@@ -442,10 +449,11 @@ func (s *selection) record(pid uint32, v verdict) {
 }
 
 // current is the verdict on a process, unless it was one on a program that the process has
-// left since. Only those that are not selected are asked about: the kernel has few.
+// left since. Only those that are not selected are asked about: the kernel has few. One that
+// is gone may have executed more, until the record of its exit is read.
 func (s *selection) current(pid uint32) (selected, known bool) {
 	v, known := s.verdict(pid)
-	if known && !v.decision.Selected && v.exited.IsZero() && s.executions(pid) != v.executed {
+	if known && !v.decision.Selected && v.exited.IsZero() && (v.unseen || s.executions(pid) != v.executed) {
 		return false, false
 	}
 	return v.decision.Selected, known

@@ -54,12 +54,12 @@ func TestSelection(t *testing.T) {
 
 	s.scan()
 	require.Len(t, told[wanted], 1, "no news")
-	s.executed(wanted, "/usr/bin/sleep")
+	s.executed(wanted, "/usr/bin/sleep", monotonic())
 	require.Len(t, told[wanted], 2, "the kernel watches what was executed until it is told")
 
 	// Gone before it could be looked at: what it executed decides.
 	const gone = 1 << 22
-	s.executed(gone, "/usr/bin/sleep")
+	s.executed(gone, "/usr/bin/sleep", monotonic())
 	require.True(t, s.allows(gone, true, func() {}))
 	s.forget(gone)
 	require.True(t, s.allows(gone, true, func() {}), "its last segments may still come")
@@ -67,31 +67,49 @@ func TestSelection(t *testing.T) {
 	// Somebody else asks before the record of that is read, and after.
 	const asked = gone + 1
 	require.False(t, s.decision(asked).Selected)
-	go func() {
-		time.Sleep(20 * time.Millisecond)
-		s.executed(asked, "/usr/bin/sleep")
-	}()
+	later := func(pid uint32, since uint64) <-chan struct{} {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			time.Sleep(20 * time.Millisecond)
+			s.executed(pid, "/usr/bin/sleep", since)
+		}()
+		return done
+	}
+	read := later(asked, monotonic())
 	require.True(t, s.allows(asked, false, func() {}))
-	s.examine(asked, "", false)
+	<-read
+	s.examine(asked)
 	require.True(t, s.decision(asked).Selected)
-	const never = gone + 2
+	// It was looked at before the record was read, and is gone since.
+	const looked = gone + 2
+	s.record(looked, verdict{decision: discovery.Decision{Selected: true}, at: 1000})
+	s.executed(looked, "/usr/bin/env", 999)
+	require.True(t, s.decision(looked).Selected)
+	s.executed(looked, "/usr/bin/env", 1001)
+	require.False(t, s.decision(looked).Selected)
+	read = later(looked, 1002)
+	require.True(t, s.allows(looked, false, func() {}))
+	<-read
+	require.True(t, s.decision(looked).Selected, "one after the other")
+	const never = gone + 3
 	require.False(t, s.allows(never, false, func() {}), "nobody can tell")
 
 	// Not judged yet, and the record of its start is in another reader's ring.
 	late := start("tail", "-f", "/dev/null")
 	require.False(t, s.allows(late, false, func() {}))
-	require.Equal(t, 3, hurried)
+	require.Equal(t, 4, hurried)
 
 	// A verdict that changes names the process anew.
 	s.record(other, verdict{decision: discovery.Decision{Selected: true}})
-	s.examine(other, "", false)
+	s.examine(other)
 	require.Positive(t, invalidated)
 }
 
 func TestSelectionOfEverything(t *testing.T) {
 	s, err := newSelection(config.Discovery{}, newInspectors(), zap.NewNop())
 	require.NoError(t, err)
-	s.executed(1, "")
+	s.executed(1, "", monotonic())
 	s.scan()
 	require.True(t, s.allows(1, true, func() {}))
 	require.Empty(t, s.verdicts)
@@ -120,7 +138,7 @@ func TestProgramsInterruptNothing(t *testing.T) {
 		s.executions = func(uint32) uint32 { return 2 }
 		begun := monotonic()
 		s.record(uint32(p.pid), verdict{executed: executed})
-		s.examine(uint32(p.pid), "", false)
+		s.examine(uint32(p.pid))
 		require.True(t, s.allows(uint32(p.pid), true, func() {}))
 		require.Equal(t, interrupted, s.interrupted(uint32(p.pid), begun))
 	}
@@ -141,7 +159,7 @@ func forks(t *testing.T) (p *program, workers []uint32) {
 func TestOvertakenVerdict(t *testing.T) {
 	p, workers := forks(t)
 	s, told := fakes(t, config.Discovery{Include: []config.Rule{{Cmdline: "*server.py*"}}})
-	s.executed(uint32(p.pid), "")
+	s.executed(uint32(p.pid), "", monotonic())
 	require.Equal(t, []capture.Verdict{capture.VerdictSelected}, told[uint32(p.pid)])
 	require.Empty(t, told[workers[0]])
 	judge := s.judge
@@ -149,7 +167,7 @@ func TestOvertakenVerdict(t *testing.T) {
 		_, err := judge(pid, executed, v)
 		return capture.VerdictIgnored, err
 	}
-	s.executed(uint32(p.pid), "")
+	s.executed(uint32(p.pid), "", monotonic())
 	for _, w := range workers {
 		require.Equal(t, []capture.Verdict{capture.VerdictSelected}, told[w])
 	}
@@ -170,7 +188,7 @@ func TestForkedBefore(t *testing.T) {
 			s, told := fakes(t, c.rules)
 			// Children first: ids may have begun anew.
 			for _, pid := range append(workers, uint32(p.pid)) {
-				s.examine(pid, "", false)
+				s.examine(pid)
 			}
 			for _, pid := range append(workers, uint32(p.pid)) {
 				require.Equal(t, []capture.Verdict{c.want}, told[pid])
@@ -190,13 +208,13 @@ func TestInterrupted(t *testing.T) {
 	s, _ := fakes(t, config.Discovery{Include: []config.Rule{{Exe: "*/python3*"}}})
 	p := start(t, nil, python, "testdata/server.py")
 	pid := uint32(p.pid)
-	s.examine(pid, "", false)
+	s.examine(pid)
 	begun := monotonic()
 	require.False(t, s.interrupted(pid, begun))
 	v, _ := s.verdict(pid)
 	v.decision = discovery.Decision{}
 	s.record(pid, v) // as if it had been opted out
-	s.examine(pid, "", false)
+	s.examine(pid)
 	require.True(t, s.interrupted(pid, begun))
 	require.False(t, s.interrupted(pid, monotonic()))
 }
@@ -307,7 +325,7 @@ func BenchmarkExecuted(b *testing.B) {
 			})
 			b.ReportAllocs()
 			for b.Loop() {
-				s.executed(uint32(c.Process.Pid), "")
+				s.executed(uint32(c.Process.Pid), "", monotonic())
 			}
 		})
 	}

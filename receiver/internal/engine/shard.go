@@ -225,7 +225,7 @@ func (s *shard) record(b []byte) {
 		if p := capture.AsProcess(b); p != nil {
 			s.engine.processes.Exec(p.Tgid, p.Name())
 			s.engine.instrumented.forget(p.Tgid)
-			s.engine.selection.executed(p.Tgid, p.File())
+			s.engine.selection.executed(p.Tgid, p.File(), p.Time)
 			s.engine.examiner.taken(p.Tgid)
 		}
 	case capture.KindFork:

@@ -53,8 +53,8 @@ type Options struct {
 }
 
 // late is how long after a server has answered its caller's send may return, and so
-// be reported: the caller may have been preempted in it. ns.
-const late = 10_000_000
+// be reported: the caller may have been preempted in it, for a while on busy machines. ns.
+const late = 50_000_000
 
 // Builder makes batches of spans. It belongs to one goroutine.
 type Builder struct {
