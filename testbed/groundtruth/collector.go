@@ -222,6 +222,7 @@ func StartCollector(o CollectorOptions) (*Collector, error) {
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
+		defer runtime.UnlockOSThread() // or it ends, and others that were forked on it, too
 		started <- c.cmd.Start()
 		c.err = c.cmd.Wait()
 		close(c.done)

@@ -71,7 +71,8 @@ func start(dir string, piped bool, argv []string) (*Process, <-chan string, erro
 	}
 	started := make(chan error)
 	go func() {
-		runtime.LockOSThread() // Pdeathsig is sent when this thread ends
+		runtime.LockOSThread()         // Pdeathsig is sent when this thread ends
+		defer runtime.UnlockOSThread() // or it ends, and others that were forked on it, too
 		err := p.Cmd.Start()
 		started <- err
 		if err != nil {

@@ -185,6 +185,7 @@ func start(log, program string, args ...string) (*process, error) {
 	started := make(chan error)
 	go func() { // Pdeathsig is sent when the thread that forked ends: keep it
 		runtime.LockOSThread()
+		defer runtime.UnlockOSThread() // or it ends, and others that were forked on it, too
 		defer file.Close()
 		err := p.cmd.Start()
 		started <- err

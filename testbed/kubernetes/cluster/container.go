@@ -73,6 +73,7 @@ func (c *Cluster) Run(driver Driver, pod *corev1.Pod, id string, env []string, p
 	started, done := make(chan error), make(chan struct{})
 	go func() { // Pdeathsig is sent when the thread that forked ends: keep it
 		runtime.LockOSThread()
+		defer runtime.UnlockOSThread() // or it ends, and others that were forked on it, too
 		defer close(done)
 		err := cmd.Start()
 		started <- err

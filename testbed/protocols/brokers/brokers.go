@@ -80,7 +80,8 @@ func start(t *testing.T, cmd *exec.Cmd) *Process {
 	require.NoError(t, err)
 	started := make(chan error)
 	go func() {
-		runtime.LockOSThread() // Pdeathsig is sent when this thread ends
+		runtime.LockOSThread()         // Pdeathsig is sent when this thread ends
+		defer runtime.UnlockOSThread() // or it ends, and others that were forked on it, too
 		err := cmd.Start()
 		started <- err
 		if err != nil {
