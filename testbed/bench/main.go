@@ -40,7 +40,7 @@ func main() {
 	flag.DurationVar(&o.duration, "duration", 4*time.Second, "of the load of one scenario in one mode")
 	flag.StringVar(&o.hooks, "hooks", "", "capture backend: sock, sys_exit; empty is automatic")
 	flag.StringVar(&o.compression, "compression", "none", "of the exporter: gzip, zstd, none (the sink is on this machine)")
-	flag.StringVar(&o.scenarios, "scenarios", "nginx,go,bystander,scale", "which to run; there are postgresql, redis and redis16 (16 commands a pipeline), too; scale is many processes, by a rule and by default")
+	flag.StringVar(&o.scenarios, "scenarios", "nginx,go,redis,redis16,postgresql,bystander,scale", "which to run; redis16 has 16 commands a pipeline, scale is many processes, by a rule and by default")
 	flag.BoolVar(&o.inject, "inject", false, "measure context injection, on nginx and go")
 	flag.StringVar(&o.json, "json", "", "file for the results as JSON")
 	flag.Parse()
