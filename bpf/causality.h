@@ -125,10 +125,10 @@ static __always_inline void goroutine_set(__u32 tgid, struct task_struct *task, 
 /*
  * For whom does a goroutine work: for the request it has read, or the goroutine
  * that started it has? What its parent worked on when it was first asked about it
- * keeps, for its parent goes on to other requests. Leaves the answer in
+ * it keeps, if `keeps`, for its parent goes on to other requests. Leaves the answer in
  * scratch.found. A global function, so that the verifier walks it once.
  */
-__attribute__((noinline)) int goroutine_context(__u32 tgid, __u64 g)
+__attribute__((noinline)) int goroutine_context(__u32 tgid, __u64 g, __u32 keeps)
 {
 	struct runtime *rt = runtime_of(tgid);
 	struct scratch *s = scratch_get();
@@ -160,10 +160,10 @@ __attribute__((noinline)) int goroutine_context(__u32 tgid, __u64 g)
 		return 0;
 	*x = *found;
 	x->method = METHOD_PARENT_GOROUTINE;
-	if (active(x))
-		bpf_map_update_elem(&goroutines, &key, x, BPF_ANY);
-	else
+	if (!active(x))
 		x->seed = 0;
+	else if (keeps)
+		bpf_map_update_elem(&goroutines, &key, x, BPF_ANY);
 	return 0;
 }
 
@@ -419,19 +419,19 @@ __attribute__((noinline)) int context_now(struct conn *c, __u32 sends)
 	if (rt->g_goid) {
 		__u64 g = current_g(task, rt);
 
+		s->waiter = 0;
 		if (!g)
 			return 0;
-		s->waiter = 0;
 		if (c->waited)
 			waiting_goroutine(tgid, g);
 		if (!s->waiter) {
-			goroutine_context(tgid, g);
-			if (!s->found.seed && !c->waited)
+			goroutine_context(tgid, g, sends);
+			if (sends && !s->found.seed && !c->waited)
 				waiting_goroutine(tgid, g);
 		}
 		if (s->waiter) {
 			c->waited = 1;
-			goroutine_context(tgid, s->waiter);
+			goroutine_context(tgid, s->waiter, true);
 			s->found.method = METHOD_WAITING_GOROUTINE;
 		}
 		if (s->found.seed)
@@ -758,7 +758,7 @@ static __always_inline struct request *made_for(struct scratch *s, struct conn *
 {
 	struct runtime *rt = runtime_of(tgid_of(task));
 	struct request *r;
-	bool distrusted;
+	bool distrusted, told;
 
 	context_now(c, true);
 	*x = s->now;
@@ -767,8 +767,12 @@ static __always_inline struct request *made_for(struct scratch *s, struct conn *
 	/* HAProxy sends outside of streams only on connections that these have opened. */
 	if (rt && rt->streams && c->opened && !c->requests)
 		x->seed = 0;
-	/* (tokio's tasks that open one start the task that writes there.) */
-	if (!(rt && rt->tokio_task) && (!x->seed || x->method == METHOD_EVENT_LOOP || x->method == METHOD_AMBIGUOUS) &&
+	/*
+	 * tokio's tasks that open one start the task that writes there. Go's writers may be
+	 * faster than the goroutine that is to wait for them; if it waits, that one is it.
+	 */
+	told = rt && (rt->tokio_task || (rt->g_goid && s->waiter));
+	if (!told && (!x->seed || x->method == METHOD_EVENT_LOOP || x->method == METHOD_AMBIGUOUS) &&
 	    c->role == ROLE_CLIENT && !c->requests && c->current.seed) {
 		/* Opened for this; or for another one, in whose stead this is sent. */
 		distrusted = x->method == METHOD_EVENT_LOOP && rt && !trusted(rt->right, rt->wrong);
@@ -879,7 +883,7 @@ static __always_inline void connection_made(struct conn *c, struct task_struct *
 	struct runtime *rt = runtime_of(tgid_of(task));
 	struct scratch *s = scratch_get();
 
-	if (!rt || !s || rt->g_goid)
+	if (!rt || !s)
 		return;
 	c->opened = 1;
 	if (rt->ruby_tls)

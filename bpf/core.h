@@ -496,12 +496,14 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 	}
 	/*
 	 * What a client sent may be answered, and the answer read, before its call
-	 * returns. Then the next send begins a request, too.
+	 * returns. Then a response begins here, and the next send begins a request, too.
 	 */
 	if (c->role == ROLE_CLIENT && tp && by_sequence) {
 		if (dir == DIR_RECEIVED) {
-			if (TCP_READ(tp, write_seq) != c->seq[DIR_SENT])
+			if (!(c->stale & OVERTAKEN) && TCP_READ(tp, write_seq) != c->seq[DIR_SENT]) {
 				c->stale |= OVERTAKEN;
+				c->turn_captured = 0;
+			}
 		} else {
 			if (c->stale & OVERTAKEN)
 				c->last_dir = DIR_RECEIVED + 1;

@@ -24,11 +24,12 @@ type limit struct{ minRight, maxWrong float64 }
 // flight; see KNOWN_ISSUES.md. The runs are short, so a single mistake is
 // hundredths of a percent.
 var limits = map[string]limit{
-	"nginx":           {minRight: 99.9, maxWrong: 0.1},
-	"goproxy":         {minRight: 99, maxWrong: 0},
-	"go":              {minRight: 99.8, maxWrong: 0},
-	"go par":          {minRight: 99.8, maxWrong: 0},
-	"go timers":       {minRight: 99.5, maxWrong: 0},
+	"nginx": {minRight: 99.9, maxWrong: 0.1},
+	// A request may send one of its own before it is known in which trace it is itself.
+	"goproxy":         {minRight: 99, maxWrong: 0.05},
+	"go":              {minRight: 99.8, maxWrong: 0.05},
+	"go par":          {minRight: 99.8, maxWrong: 0.05},
+	"go timers":       {minRight: 99.5, maxWrong: 0.05},
 	"python":          {minRight: 99.9, maxWrong: 0},
 	"python timers":   {minRight: 99.9, maxWrong: 0},
 	"gunicorn":        {minRight: 99.9, maxWrong: 0},

@@ -80,10 +80,11 @@ type orphan struct {
 	head, end uint64
 	certain   bool
 	done      bool
-	status    int
-	coding    coding
-	length    int64
-	cut       bool
+	// endless: where it ends is not known, and so not its size.
+	endless bool
+	status  int
+	coding  coding
+	length  int64
 }
 
 func (o *orphan) finish(time uint64) {
@@ -272,8 +273,8 @@ func (p *parser) admit() bool {
 	if p.certain {
 		return true
 	}
-	if p.size > 0 || p.resp.exact() {
-		return false
+	if p.size > 0 || p.resp.exact() || p.origin.first <= p.orphan.head {
+		return false // (the last: its response may have come before it)
 	}
 	if !p.origin.quiet {
 		if !p.origin.turn || p.owed > 0 || p.interleaved != unsuspected || p.pipelined && (p.dirty || p.drained < provenTurns && !p.origin.pause) {
@@ -316,13 +317,18 @@ func (p *parser) adopt(h *head, complete bool) {
 		sl.d.AdoptResponse(p.early)
 	}
 	rs := &p.resp
+	if o.endless {
+		sl.d.ResponseBody = -1
+		p.end(sl, max(o.head, rs.last))
+		return
+	}
 	if o.done {
 		sl.d.ResponseBody = rs.size()
 		p.end(sl, o.end)
 		return
 	}
 	if rs.state == stateOrphan {
-		rh := head{status: o.status, coding: o.coding, length: o.length, cut: o.cut}
+		rh := head{status: o.status, coding: o.coding, length: o.length}
 		if rs.frame(&rh, false, bodiless(sl, o.status)) {
 			p.end(sl, rs.last)
 			rs.boundary()
@@ -419,7 +425,7 @@ func (p *parser) unmatched(h *head, s *protocol.Segment) {
 	o := &p.orphan
 	*o = orphan{
 		n: o.n + 1, head: s.Time, certain: p.certain || o.certain,
-		status: h.status, coding: h.coding, length: h.length, cut: h.cut,
+		status: h.status, coding: h.coding, length: h.length, endless: h.cut,
 	}
 	p.tellOrphan()
 	p.owed--
@@ -439,7 +445,7 @@ func (p *parser) unmatched(h *head, s *protocol.Segment) {
 // without a request has a body: it has none if the request was HEAD.
 func (p *parser) resolveOrphan(b []byte) {
 	st, o := &p.resp, &p.orphan
-	h := head{status: o.status, coding: o.coding, length: o.length, cut: o.cut}
+	h := head{status: o.status, coding: o.coding, length: o.length, cut: o.endless}
 	if matchStatusLine(b) != no {
 		o.finish(st.last)
 		st.state, st.candidate = stateHead, true
@@ -449,7 +455,7 @@ func (p *parser) resolveOrphan(b []byte) {
 	case st.frame(&h, false, false):
 		st.boundary()
 	case st.state == stateEvidence || st.state == stateUntilClose:
-		o.forget()
+		o.endless = true
 		st.sync(false)
 	}
 }

@@ -406,6 +406,11 @@ func TestResponseReportedFirst(t *testing.T) {
 	late := func(b string) seg { return seg{Dir: protocol.Sent, First: 2000, Time: 3000, Data: []byte(b)} }
 	early := func(b string) seg { return seg{Dir: protocol.Received, First: 2500, Time: 2500, Data: []byte(b)} }
 	more := func(b string) seg { return seg{Dir: protocol.Received, First: 3500, Time: 3500, Data: []byte(b)} }
+	cut := func(s seg) seg {
+		s.Len = len(s.Data)
+		s.Data = s.Data[:20]
+		return s
+	}
 	for name, tc := range map[string]struct {
 		segments []seg
 		want     []string
@@ -416,6 +421,8 @@ func TestResponseReportedFirst(t *testing.T) {
 		"part of body": {[]seg{early("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no"), late(get), more("k")}, []string{"GET /a 200 0/2"}, 3500},
 		"head":         {[]seg{early("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"), late("HEAD / HTTP/1.1\r\n\r\n")}, []string{"HEAD / 200 0/0"}, 2500},
 		"pipelined":    {[]seg{early(ok2), late(get + "GET /b HTTP/1.1\r\n\r\n"), more("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n")}, []string{"GET /a 200 0/2", "GET /b 404 0/0"}, 2500},
+		"cut":          {[]seg{cut(early(ok2)), late(get)}, []string{"GET /a 200 0/-1"}, 2500},
+		"cut, more":    {[]seg{cut(early(ok2)), more("o"), late(get), more("k")}, []string{"GET /a 200 0/-1"}, 3500},
 		"two":          {[]seg{early(ok2 + "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"), late(get + "GET /b HTTP/1.1\r\n\r\n")}, []string{"GET /b 404 0/0"}, 2500},
 	} {
 		t.Run(name, func(t *testing.T) {
