@@ -757,6 +757,18 @@ int node_done(struct pt_regs *regs)
 
 /* ---- processes ---- */
 
+/* The process does not run what it did. */
+static __always_inline void runtime_over(__u32 tgid)
+{
+	struct runtime *rt = runtime_of(tgid);
+
+	if (rt && rt->java) {
+		bpf_map_delete_elem(&jvms, &tgid);
+		bpf_map_delete_elem(&java_makings, &tgid);
+	}
+	bpf_map_delete_elem(&runtimes, &tgid);
+}
+
 /* Children are as selected as their parent, from their first instruction on. */
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
@@ -795,7 +807,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 {
 	__u32 tgid = tgid_of(task), v = PROCESS_PENDING, *verdict;
 
-	bpf_map_delete_elem(&runtimes, &tgid);
+	runtime_over(tgid);
 	verdict = bpf_map_lookup_elem(&processes, &tgid);
 	if (verdict) {
 		/* Where all are selected but some, what was selected stays so until it is judged. */
@@ -820,7 +832,7 @@ int BPF_PROG(process_exit, struct task_struct *task)
 	if (task->signal->live.counter != 0)
 		return 0;
 	bpf_map_delete_elem(&processes, &tgid);
-	bpf_map_delete_elem(&runtimes, &tgid);
+	runtime_over(tgid);
 	emit_process(RECORD_EXIT, tgid, 0, NULL);
 	return 0;
 }

@@ -277,6 +277,7 @@ static __always_inline __u32 descriptor(struct task_struct *task)
 }
 
 #include "haproxy.h"
+#include "java.h"
 #include "python.h"
 #include "ruby.h"
 #include "tokio.h"
@@ -464,6 +465,22 @@ __attribute__((noinline)) int context_now(struct conn *c, __u32 sends)
 			return 0;
 	}
 	u = unit_of(task, false);
+	if (rt->java && (!u || !active(&u->current))) {
+		java_work(tgid);
+		if (s->found.seed) {
+			/* Who has woken this thread up may know better than a doubtful word. */
+			if (s->found.method == METHOD_TASK || !handed_over(rt, task->pid, x) ||
+			    x->method == METHOD_AMBIGUOUS) {
+				x->seed = s->found.seed;
+				x->slot = s->found.slot;
+				x->method = rt->active <= 1 ? METHOD_TASK : s->found.method;
+			}
+			return 0;
+		}
+		u = unit_of(task, false);
+	} else if (rt->java) {
+		java_serves(tgid);
+	}
 	if (!u || !request_of(&u->current)) {
 		handed_over(rt, task->pid, x);
 		return 0;
@@ -628,6 +645,8 @@ __attribute__((noinline)) int request_read(struct conn *c)
 		python_read(task, rt, &x);
 	if (rt->tokio_task)
 		tokio_read(task, rt, &x);
+	if (rt->java)
+		java_reads(tgid, c);
 	return 0;
 }
 
@@ -764,6 +783,8 @@ static __always_inline struct request *made_for(struct scratch *s, struct conn *
 	*x = s->now;
 	if (rt && rt->python_context)
 		python_moved(task);
+	if (rt && rt->java)
+		java_sends(task);
 	/* HAProxy sends outside of streams only on connections that these have opened. */
 	if (rt && rt->streams && c->opened && !c->requests)
 		x->seed = 0;
@@ -775,7 +796,8 @@ static __always_inline struct request *made_for(struct scratch *s, struct conn *
 	if (!told && (!x->seed || x->method == METHOD_EVENT_LOOP || x->method == METHOD_AMBIGUOUS) &&
 	    c->role == ROLE_CLIENT && !c->requests && c->current.seed) {
 		/* Opened for this; or for another one, in whose stead this is sent. */
-		distrusted = x->method == METHOD_EVENT_LOOP && rt && !trusted(rt->right, rt->wrong);
+		distrusted = rt && ((x->method == METHOD_EVENT_LOOP && !trusted(rt->right, rt->wrong)) ||
+				    (rt->java && rt->active > 1)); /* its pools let others have it first */
 		*x = c->current;
 		x->method = distrusted || (doubtful(x) && rt && rt->active > 1) ? METHOD_AMBIGUOUS : METHOD_CONNECT;
 	}
@@ -853,6 +875,8 @@ static __always_inline void response_arrived(struct conn *c, struct task_struct 
 		python_moved(task);
 	if (rt && rt->tokio_task)
 		tokio_answered(task, rt, &c->current);
+	if (rt && rt->java)
+		java_answered(task);
 	if (rt && !rt->g_goid && (rt->event_loop || in_loop(task))) {
 		thread_set(task, rt, &c->current, true);
 		if (rt->streams)

@@ -190,7 +190,7 @@ struct runtime {
 	__u32 tokio_starts;  /* set here: it has been seen to start tasks */
 	__u64 ruby_tls;      /* address of the tls_index of ruby_current_ec; 0: not known */
 	__u32 ruby_at;       /* set here: where in its threads' stacks the connection is, words */
-	__u32 pad2;
+	__u32 java;          /* not 0: a HotSpot, which is in `jvms` */
 };
 
 struct {
@@ -212,8 +212,14 @@ struct unit {
 	__u8 searched;  /* Python, Ruby: so often for a pool's work item, or a connection, in its frames */
 	__u8 turns;     /* Node: it says when it turns to other things */
 	__u8 told;      /* HAProxy: `current` is what the stream is for that it runs */
-	__u8 pad;
-	/* Python: a task it has started, which had no context then, and for what. */
+	__u8 maker;     /* Java: its number in java_makings */
+	__u8 sent;      /* Java: it has sent a request, and read nothing of a response since */
+	__u8 several;   /* Java: it sent another one then: what it does is not for one request after the other */
+	__u8 pad[6];
+	/*
+	 * Python: a task it has started, which had no context then, and for what. Java: where
+	 * in its stack its first Java method returns to, and how often (seed) that was searched.
+	 */
 	__u64 started;
 	struct context started_for;
 };
@@ -256,6 +262,8 @@ struct {
 	__type(key, __u64);
 	__type(value, struct context);
 } goroutines SEC(".maps");
+
+#include "java_maps.h"
 
 /* What a task works on (task.h), by its number or address in the process. */
 struct task_key {
@@ -470,15 +478,16 @@ struct scratch {
 	__u32 head_slot;  /* plus 1; 0: nothing */
 	__u64 identities; /* made on this CPU so far */
 	__u32 records;
-	__u32 pressure;              /* the ring was three quarters full when it was last looked at */
-	struct conn conn;            /* a connection being made (kernel stacks are small) */
-	struct pending pending;      /* a segment being put off */
-	struct buffer call;          /* of segment_by_address */
-	struct go_chan channel;      /* of is_result_channel */
-	__u64 sudog[16];             /* who waits at it */
-	struct context found;        /* by goroutine_context */
-	struct context now;          /* by context_now */
-	struct ruby_values ruby;     /* of a Ruby thread */
+	__u32 pressure;          /* the ring was three quarters full when it was last looked at */
+	struct conn conn;        /* a connection being made (kernel stacks are small) */
+	struct pending pending;  /* a segment being put off */
+	struct buffer call;      /* of segment_by_address */
+	struct go_chan channel;  /* of is_result_channel */
+	__u64 sudog[16];         /* who waits at it */
+	struct context found;    /* by goroutine_context */
+	struct context now;      /* by context_now */
+	struct ruby_values ruby; /* of a Ruby thread */
+	struct java_search java;
 	__u64 waiter;                /* by waiting_goroutine */
 	__u64 words[GO_FRAME_WORDS]; /* of a goroutine's outermost frame */
 	struct join no_join;         /* zeros */

@@ -59,6 +59,14 @@ build_spring() {
   done_with "$stamp" "${sources[@]}"
 }
 
+build_clients() {
+  local stamp=$build/clients/stamp
+  local sources=(java/clients/pom.xml java/src/causality/Plan.java java/src/causality/clients/*.java)
+  changed "$stamp" "${sources[@]}" || return 0
+  mvn --quiet --batch-mode -f java/clients/pom.xml -Dtarget="$build/clients" package
+  done_with "$stamp" "${sources[@]}"
+}
+
 # One build at a time: tests of several packages may ask for it.
 exec 9>"$build/lock"
 flock 9

@@ -8,6 +8,10 @@ var workers = []string{
 	"go", "python", "gunicorn", "aiohttp", "fastapi", "node", "express", "java", "spring", "rust", "puma",
 }
 
+// clientLibraries are services of their own for what Java programs call others with,
+// besides the JDK's.
+var clientLibraries = []string{"okhttp", "apache", "netty"}
+
 // proxies pass requests on.
 var proxies = []string{"nginx", "haproxy", "goproxy"}
 
@@ -15,6 +19,9 @@ var proxies = []string{"nginx", "haproxy", "goproxy"}
 func Scenarios() []*Scenario {
 	var all []*Scenario
 	for _, x := range workers {
+		all = append(all, around(x)...)
+	}
+	for _, x := range clientLibraries {
 		all = append(all, around(x)...)
 	}
 	for _, x := range proxies {

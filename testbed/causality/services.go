@@ -50,8 +50,11 @@ var programs = map[string]program{
 	"gunicorn": {build: "python", argv: gunicorn, children: 2},
 	"node":     {argv: "node SERVICES/node/plain.js"},
 	"express":  {build: "node", argv: "node SERVICES/node/express.js", named: true},
-	"java":     {build: "java", argv: "java -Xmx256m -Dsun.net.httpserver.nodelay=true -Dsun.net.httpserver.idleInterval=600 -cp BUILD/java causality.pool.Server"},
-	"spring":   {build: "spring", argv: "java -Xmx256m -Dhttp.maxConnections=64 -jar BUILD/spring/spring.jar"},
+	"java":     {build: "java", argv: "java -Xms512m -Xmx512m -Dsun.net.httpserver.nodelay=true -Dsun.net.httpserver.idleInterval=600 -cp BUILD/java causality.pool.Server"},
+	"spring":   {build: "spring", argv: "java -Xms512m -Xmx512m -Dhttp.maxConnections=64 -jar BUILD/spring/spring.jar"},
+	"okhttp":   {build: "clients", argv: "env CLIENT=okhttp " + clients},
+	"apache":   {build: "clients", argv: "env CLIENT=apache " + clients},
+	"netty":    {build: "clients", argv: "env CLIENT=netty " + clients},
 	"rust":     {build: "rust", argv: "BUILD/rust/release/causality"},
 	"puma":     {argv: "puma -C SERVICES/ruby/puma.rb SERVICES/ruby/config.ru"},
 }
@@ -60,6 +63,9 @@ var programs = map[string]program{
 // short for clients not to meet connections that are being closed.
 const gunicorn = "BUILD/python/bin/gunicorn --chdir SERVICES/python --worker-class gthread --workers 2 --threads 32" +
 	" --keep-alive 600 --graceful-timeout 1 --backlog 256 --worker-connections 1000 --bind 127.0.0.1:PORT wsgi:app"
+
+// clients calls others by what CLIENT names.
+const clients = "java -Xms512m -Xmx512m -Dsun.net.httpserver.nodelay=true -Dsun.net.httpserver.idleInterval=600 -jar BUILD/clients/clients.jar"
 
 // waits says whether a service can wait, as plans may ask it to.
 func waits(service string) bool { return !programs[runtimeOf(service)].proxy }

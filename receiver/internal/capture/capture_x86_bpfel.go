@@ -156,6 +156,69 @@ const (
 	captureInjectionINJECT_HTTP_HEADER captureInjection = 2
 )
 
+type captureJavaClass struct {
+	_       structs.HostLayout
+	Objects uint32
+	Shared  uint32
+}
+
+type captureJavaClassKey struct {
+	_     structs.HostLayout
+	Tgid  uint32
+	Class uint32
+}
+
+type captureJavaLayout struct {
+	_        structs.HostLayout
+	Right    [256]uint8
+	Places   uint32
+	Named    uint32
+	Sure     uint32
+	Task     uint16
+	Writer   uint16
+	NoTask   uint32
+	NoWriter uint32
+}
+
+type captureJavaLayoutKey struct {
+	_     structs.HostLayout
+	Tgid  uint32
+	Words uint32
+}
+
+type captureJavaMaking struct {
+	_        structs.HostLayout
+	Count    uint32
+	Searches uint32
+	Makers   [256]struct {
+		_           structs.HostLayout
+		Thread      uint64
+		Seed        uint64
+		Slot        uint32
+		Collections uint32
+		Buffer      uint64
+		Buffers     uint64
+		Made        [4]struct {
+			_    structs.HostLayout
+			Low  uint64
+			Size uint64
+		}
+	}
+}
+
+type captureJavaObject struct {
+	_        structs.HostLayout
+	Thread   uint64
+	Searched uint64
+}
+
+type captureJavaObjectKey struct {
+	_           structs.HostLayout
+	Object      uint64
+	Tgid        uint32
+	Collections uint32
+}
+
 type captureJoin struct {
 	_              structs.HostLayout
 	ClientSeed     uint64
@@ -167,6 +230,44 @@ type captureJoin struct {
 	ServerSlot     uint32
 	ClientSlot     uint32
 	ClientFor      uint64
+}
+
+type captureJvm struct {
+	_                 structs.HostLayout
+	ThreadModule      uint64
+	Collections       uint64
+	Collecting        uint64
+	CallStub          uint64
+	HeapStart         uint64
+	HeapSize          uint64
+	OopBase           uint64
+	OopShift          uint32
+	Wide              uint32
+	ThreadOffset      uint32
+	TlabStart         uint16
+	TlabTop           uint16
+	TlabEnd           uint16
+	ThreadObject      uint16
+	ThreadHandle      uint8
+	ClassShift        uint8
+	Supers            uint16
+	ClassBase         uint64
+	FutureTask        uint64
+	Runner            uint16
+	Waiters           uint16
+	Waiter            uint16
+	WriterTube        uint16
+	TubeChannel       uint16
+	ChannelDescriptor uint16
+	Pad               uint16
+	_                 [2]byte
+	Writer            uint32
+	Steps             [24]struct {
+		_      structs.HostLayout
+		Class  uint32
+		Offset uint32
+	}
+	_ [4]byte
 }
 
 type captureOpenRecord struct {
@@ -370,7 +471,7 @@ type captureRuntime struct {
 	TokioStarts   uint32
 	RubyTls       uint64
 	RubyAt        uint32
-	Pad2          uint32
+	Java          uint32
 }
 
 type captureScan struct {
@@ -515,6 +616,40 @@ type captureScratch struct {
 			Sp uint64
 		}
 	}
+	Java struct {
+		_           structs.HostLayout
+		Searched    uint64
+		Self        uint64
+		Object      uint64
+		Task        uint64
+		Writer      uint64
+		Low         uint64
+		End         uint64
+		Count       uint32
+		Best        uint32
+		Next        uint32
+		Used        uint32
+		All         uint32
+		Anchor      uint32
+		Descriptor  uint32
+		Winner      uint32
+		Named       [256]uint16
+		Collections uint32
+		_           [4]byte
+		Ranges      [256]struct {
+			_     structs.HostLayout
+			Low   uint64
+			Size  uint64
+			Seed  uint64
+			Slot  uint32
+			First uint16
+			Votes uint16
+			Firm  uint16
+			Pad   [3]uint16
+		}
+		Words   [256]uint64
+		Classes [256]uint32
+	}
 	Waiter   uint64
 	Words    [7]uint64
 	NoJoin   captureJoin
@@ -627,7 +762,10 @@ type captureUnit struct {
 	Searched   uint8
 	Turns      uint8
 	Told       uint8
-	Pad        uint8
+	Maker      uint8
+	Sent       uint8
+	Several    uint8
+	Pad        [6]uint8
 	Started    uint64
 	StartedFor captureContext
 }
@@ -648,7 +786,13 @@ const (
 	captureMapCounters             = "counters"
 	captureMapGoroutines           = "goroutines"
 	captureMapHandoffs             = "handoffs"
+	captureMapJavaClasses          = "java_classes"
+	captureMapJavaLayouts          = "java_layouts"
+	captureMapJavaMakings          = "java_makings"
+	captureMapJavaObjects          = "java_objects"
 	captureMapJoins                = "joins"
+	captureMapJvms                 = "jvms"
+	captureMapLookAgain            = "look_again"
 	captureMapNumbers              = "numbers"
 	captureMapPolicies             = "policies"
 	captureMapProcesses            = "processes"
@@ -804,7 +948,13 @@ type captureMapSpecs struct {
 	Counters     *ebpf.MapSpec `ebpf:"counters"`
 	Goroutines   *ebpf.MapSpec `ebpf:"goroutines"`
 	Handoffs     *ebpf.MapSpec `ebpf:"handoffs"`
+	JavaClasses  *ebpf.MapSpec `ebpf:"java_classes"`
+	JavaLayouts  *ebpf.MapSpec `ebpf:"java_layouts"`
+	JavaMakings  *ebpf.MapSpec `ebpf:"java_makings"`
+	JavaObjects  *ebpf.MapSpec `ebpf:"java_objects"`
 	Joins        *ebpf.MapSpec `ebpf:"joins"`
+	Jvms         *ebpf.MapSpec `ebpf:"jvms"`
+	LookAgain    *ebpf.MapSpec `ebpf:"look_again"`
 	Numbers      *ebpf.MapSpec `ebpf:"numbers"`
 	Policies     *ebpf.MapSpec `ebpf:"policies"`
 	Processes    *ebpf.MapSpec `ebpf:"processes"`
@@ -892,7 +1042,13 @@ type captureMaps struct {
 	Counters     *ebpf.Map `ebpf:"counters"`
 	Goroutines   *ebpf.Map `ebpf:"goroutines"`
 	Handoffs     *ebpf.Map `ebpf:"handoffs"`
+	JavaClasses  *ebpf.Map `ebpf:"java_classes"`
+	JavaLayouts  *ebpf.Map `ebpf:"java_layouts"`
+	JavaMakings  *ebpf.Map `ebpf:"java_makings"`
+	JavaObjects  *ebpf.Map `ebpf:"java_objects"`
 	Joins        *ebpf.Map `ebpf:"joins"`
+	Jvms         *ebpf.Map `ebpf:"jvms"`
+	LookAgain    *ebpf.Map `ebpf:"look_again"`
 	Numbers      *ebpf.Map `ebpf:"numbers"`
 	Policies     *ebpf.Map `ebpf:"policies"`
 	Processes    *ebpf.Map `ebpf:"processes"`
@@ -918,7 +1074,13 @@ func (m *captureMaps) Close() error {
 		m.Counters,
 		m.Goroutines,
 		m.Handoffs,
+		m.JavaClasses,
+		m.JavaLayouts,
+		m.JavaMakings,
+		m.JavaObjects,
 		m.Joins,
+		m.Jvms,
+		m.LookAgain,
 		m.Numbers,
 		m.Policies,
 		m.Processes,

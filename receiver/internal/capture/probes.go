@@ -416,6 +416,26 @@ type Runtime struct {
 	// RubyThread is the address of the tls_index of Ruby's current execution context; 0
 	// for other programs.
 	RubyThread uint64
+	// Java is zero for other programs, and where its layout is not known.
+	Java JavaRuntime
+}
+
+// JavaRuntime is where things are in a process with a HotSpot: see runtimes.JVM.
+type JavaRuntime struct {
+	ThreadModule, Collections, Collecting, CallStub uint64
+	HeapStart, HeapEnd, OopBase                     uint64
+	ThreadOffset                                    uint32
+	OopShift                                        uint8
+	Wide                                            bool
+	TLABStart, TLABTop, TLABEnd                     uint16
+	ThreadObject, Supers, Runner, Waiters, Waiter   uint16
+	ThreadHandle                                    bool
+	ClassBase, FutureTask                           uint64
+	ClassShift                                      uint8
+	Writer                                          uint32
+	WriterTube, TubeChannel, ChannelDescriptor      uint16
+	// Steps are classes and offsets in their objects.
+	Steps [24][2]uint32
 }
 
 // PythonRuntime is where things are in a CPython process: offsets in bytes, of
@@ -461,6 +481,12 @@ func (p *Probes) SetRuntime(pid uint32, r Runtime) error {
 		v.PythonContext, v.PythonTask, v.PythonWaiter = y.Context, y.TaskContext, y.FutureCallback
 		v.PythonSelf, v.PythonFrames, v.PythonKey = y.CallbackTask, y.Frames, y.Key
 	}
+	if r.Java.ThreadModule != 0 {
+		if err := p.coll.Maps["jvms"].Put(pid, r.Java.layout()); err != nil {
+			return fmt.Errorf("set runtime of process %d: %w", pid, err)
+		}
+		v.Java = 1
+	}
 	// What the probes have found out since stays.
 	var known captureRuntime
 	if p.coll.Maps["runtimes"].Lookup(pid, &known) == nil {
@@ -472,10 +498,39 @@ func (p *Probes) SetRuntime(pid uint32, r Runtime) error {
 		return fmt.Errorf("set runtime of process %d: %w", pid, err)
 	}
 	if !(procfs.FS{}).Alive(pid) {
+		if v.Java != 0 {
+			_ = p.forget("jvms", pid)
+		}
 		return p.forget("runtimes", pid)
 	}
 	p.propagation.executed(pid)
 	return nil
+}
+
+func (j *JavaRuntime) layout() captureJvm {
+	v := captureJvm{
+		ThreadModule: j.ThreadModule, ThreadOffset: j.ThreadOffset, Collections: j.Collections, Collecting: j.Collecting, CallStub: j.CallStub,
+		HeapStart: j.HeapStart, HeapSize: j.HeapEnd - j.HeapStart,
+		OopBase: j.OopBase, OopShift: uint32(j.OopShift), Wide: uint32(boolMask(j.Wide)),
+		TlabStart: j.TLABStart, TlabTop: j.TLABTop, TlabEnd: j.TLABEnd,
+		ThreadObject: j.ThreadObject, ThreadHandle: uint8(boolMask(j.ThreadHandle)),
+		ClassBase: j.ClassBase, ClassShift: j.ClassShift, Supers: j.Supers, FutureTask: j.FutureTask, Runner: j.Runner, Waiters: j.Waiters, Waiter: j.Waiter,
+		Writer: j.Writer, WriterTube: j.WriterTube, TubeChannel: j.TubeChannel, ChannelDescriptor: j.ChannelDescriptor,
+	}
+	for i, s := range j.Steps {
+		v.Steps[i].Class, v.Steps[i].Offset = s[0], s[1]
+	}
+	return v
+}
+
+// LookAgain is a process about which SetRuntime should be told more, as far as there is more
+// to be known; 0: none. Each is named once for every time that more was missing.
+func (p *Probes) LookAgain() (pid uint32) {
+	m := p.coll.Maps["look_again"]
+	if m.NextKey(nil, &pid) != nil || m.Delete(pid) != nil {
+		return 0
+	}
+	return pid
 }
 
 // ForgetRuntime takes back what SetRuntime said: nothing is looked for in the process any

@@ -22,9 +22,15 @@ const (
 	propagationMapCounters           = "counters"
 	propagationMapGoroutines         = "goroutines"
 	propagationMapHandoffs           = "handoffs"
+	propagationMapJavaClasses        = "java_classes"
+	propagationMapJavaLayouts        = "java_layouts"
+	propagationMapJavaMakings        = "java_makings"
+	propagationMapJavaObjects        = "java_objects"
 	propagationMapJoins              = "joins"
+	propagationMapJvms               = "jvms"
 	propagationMapLeaving            = "leaving"
 	propagationMapListeners          = "listeners"
+	propagationMapLookAgain          = "look_again"
 	propagationMapNumbers            = "numbers"
 	propagationMapOthers             = "others"
 	propagationMapPeers              = "peers"
@@ -133,9 +139,15 @@ type propagationMapSpecs struct {
 	Counters     *ebpf.MapSpec `ebpf:"counters"`
 	Goroutines   *ebpf.MapSpec `ebpf:"goroutines"`
 	Handoffs     *ebpf.MapSpec `ebpf:"handoffs"`
+	JavaClasses  *ebpf.MapSpec `ebpf:"java_classes"`
+	JavaLayouts  *ebpf.MapSpec `ebpf:"java_layouts"`
+	JavaMakings  *ebpf.MapSpec `ebpf:"java_makings"`
+	JavaObjects  *ebpf.MapSpec `ebpf:"java_objects"`
 	Joins        *ebpf.MapSpec `ebpf:"joins"`
+	Jvms         *ebpf.MapSpec `ebpf:"jvms"`
 	Leaving      *ebpf.MapSpec `ebpf:"leaving"`
 	Listeners    *ebpf.MapSpec `ebpf:"listeners"`
+	LookAgain    *ebpf.MapSpec `ebpf:"look_again"`
 	Numbers      *ebpf.MapSpec `ebpf:"numbers"`
 	Others       *ebpf.MapSpec `ebpf:"others"`
 	Peers        *ebpf.MapSpec `ebpf:"peers"`
@@ -216,9 +228,15 @@ type propagationMaps struct {
 	Counters     *ebpf.Map `ebpf:"counters"`
 	Goroutines   *ebpf.Map `ebpf:"goroutines"`
 	Handoffs     *ebpf.Map `ebpf:"handoffs"`
+	JavaClasses  *ebpf.Map `ebpf:"java_classes"`
+	JavaLayouts  *ebpf.Map `ebpf:"java_layouts"`
+	JavaMakings  *ebpf.Map `ebpf:"java_makings"`
+	JavaObjects  *ebpf.Map `ebpf:"java_objects"`
 	Joins        *ebpf.Map `ebpf:"joins"`
+	Jvms         *ebpf.Map `ebpf:"jvms"`
 	Leaving      *ebpf.Map `ebpf:"leaving"`
 	Listeners    *ebpf.Map `ebpf:"listeners"`
+	LookAgain    *ebpf.Map `ebpf:"look_again"`
 	Numbers      *ebpf.Map `ebpf:"numbers"`
 	Others       *ebpf.Map `ebpf:"others"`
 	Peers        *ebpf.Map `ebpf:"peers"`
@@ -250,9 +268,15 @@ func (m *propagationMaps) Close() error {
 		m.Counters,
 		m.Goroutines,
 		m.Handoffs,
+		m.JavaClasses,
+		m.JavaLayouts,
+		m.JavaMakings,
+		m.JavaObjects,
 		m.Joins,
+		m.Jvms,
 		m.Leaving,
 		m.Listeners,
+		m.LookAgain,
 		m.Numbers,
 		m.Others,
 		m.Peers,

@@ -140,6 +140,69 @@ type propagationUnitsIdsCall struct {
 	SpanId   uint64
 }
 
+type propagationUnitsJavaClass struct {
+	_       structs.HostLayout
+	Objects uint32
+	Shared  uint32
+}
+
+type propagationUnitsJavaClassKey struct {
+	_     structs.HostLayout
+	Tgid  uint32
+	Class uint32
+}
+
+type propagationUnitsJavaLayout struct {
+	_        structs.HostLayout
+	Right    [256]uint8
+	Places   uint32
+	Named    uint32
+	Sure     uint32
+	Task     uint16
+	Writer   uint16
+	NoTask   uint32
+	NoWriter uint32
+}
+
+type propagationUnitsJavaLayoutKey struct {
+	_     structs.HostLayout
+	Tgid  uint32
+	Words uint32
+}
+
+type propagationUnitsJavaMaking struct {
+	_        structs.HostLayout
+	Count    uint32
+	Searches uint32
+	Makers   [256]struct {
+		_           structs.HostLayout
+		Thread      uint64
+		Seed        uint64
+		Slot        uint32
+		Collections uint32
+		Buffer      uint64
+		Buffers     uint64
+		Made        [4]struct {
+			_    structs.HostLayout
+			Low  uint64
+			Size uint64
+		}
+	}
+}
+
+type propagationUnitsJavaObject struct {
+	_        structs.HostLayout
+	Thread   uint64
+	Searched uint64
+}
+
+type propagationUnitsJavaObjectKey struct {
+	_           structs.HostLayout
+	Object      uint64
+	Tgid        uint32
+	Collections uint32
+}
+
 type propagationUnitsJoin struct {
 	_              structs.HostLayout
 	ClientSeed     uint64
@@ -151,6 +214,44 @@ type propagationUnitsJoin struct {
 	ServerSlot     uint32
 	ClientSlot     uint32
 	ClientFor      uint64
+}
+
+type propagationUnitsJvm struct {
+	_                 structs.HostLayout
+	ThreadModule      uint64
+	Collections       uint64
+	Collecting        uint64
+	CallStub          uint64
+	HeapStart         uint64
+	HeapSize          uint64
+	OopBase           uint64
+	OopShift          uint32
+	Wide              uint32
+	ThreadOffset      uint32
+	TlabStart         uint16
+	TlabTop           uint16
+	TlabEnd           uint16
+	ThreadObject      uint16
+	ThreadHandle      uint8
+	ClassShift        uint8
+	Supers            uint16
+	ClassBase         uint64
+	FutureTask        uint64
+	Runner            uint16
+	Waiters           uint16
+	Waiter            uint16
+	WriterTube        uint16
+	TubeChannel       uint16
+	ChannelDescriptor uint16
+	Pad               uint16
+	_                 [2]byte
+	Writer            uint32
+	Steps             [24]struct {
+		_      structs.HostLayout
+		Class  uint32
+		Offset uint32
+	}
+	_ [4]byte
 }
 
 type propagationUnitsOptionCall struct {
@@ -267,7 +368,7 @@ type propagationUnitsRuntime struct {
 	TokioStarts   uint32
 	RubyTls       uint64
 	RubyAt        uint32
-	Pad2          uint32
+	Java          uint32
 }
 
 type propagationUnitsSampledCall struct {
@@ -441,6 +542,40 @@ type propagationUnitsScratch struct {
 			Sp uint64
 		}
 	}
+	Java struct {
+		_           structs.HostLayout
+		Searched    uint64
+		Self        uint64
+		Object      uint64
+		Task        uint64
+		Writer      uint64
+		Low         uint64
+		End         uint64
+		Count       uint32
+		Best        uint32
+		Next        uint32
+		Used        uint32
+		All         uint32
+		Anchor      uint32
+		Descriptor  uint32
+		Winner      uint32
+		Named       [256]uint16
+		Collections uint32
+		_           [4]byte
+		Ranges      [256]struct {
+			_     structs.HostLayout
+			Low   uint64
+			Size  uint64
+			Seed  uint64
+			Slot  uint32
+			First uint16
+			Votes uint16
+			Firm  uint16
+			Pad   [3]uint16
+		}
+		Words   [256]uint64
+		Classes [256]uint32
+	}
 	Waiter   uint64
 	Words    [7]uint64
 	NoJoin   propagationUnitsJoin
@@ -514,7 +649,10 @@ type propagationUnitsUnit struct {
 	Searched   uint8
 	Turns      uint8
 	Told       uint8
-	Pad        uint8
+	Maker      uint8
+	Sent       uint8
+	Several    uint8
+	Pad        [6]uint8
 	Started    uint64
 	StartedFor propagationUnitsContext
 }
@@ -535,7 +673,13 @@ const (
 	propagationUnitsMapCounters          = "counters"
 	propagationUnitsMapGoroutines        = "goroutines"
 	propagationUnitsMapHandoffs          = "handoffs"
+	propagationUnitsMapJavaClasses       = "java_classes"
+	propagationUnitsMapJavaLayouts       = "java_layouts"
+	propagationUnitsMapJavaMakings       = "java_makings"
+	propagationUnitsMapJavaObjects       = "java_objects"
 	propagationUnitsMapJoins             = "joins"
+	propagationUnitsMapJvms              = "jvms"
+	propagationUnitsMapLookAgain         = "look_again"
 	propagationUnitsMapNumbers           = "numbers"
 	propagationUnitsMapPolicies          = "policies"
 	propagationUnitsMapProcesses         = "processes"
@@ -649,7 +793,13 @@ type propagationUnitsMapSpecs struct {
 	Counters     *ebpf.MapSpec `ebpf:"counters"`
 	Goroutines   *ebpf.MapSpec `ebpf:"goroutines"`
 	Handoffs     *ebpf.MapSpec `ebpf:"handoffs"`
+	JavaClasses  *ebpf.MapSpec `ebpf:"java_classes"`
+	JavaLayouts  *ebpf.MapSpec `ebpf:"java_layouts"`
+	JavaMakings  *ebpf.MapSpec `ebpf:"java_makings"`
+	JavaObjects  *ebpf.MapSpec `ebpf:"java_objects"`
 	Joins        *ebpf.MapSpec `ebpf:"joins"`
+	Jvms         *ebpf.MapSpec `ebpf:"jvms"`
+	LookAgain    *ebpf.MapSpec `ebpf:"look_again"`
 	Numbers      *ebpf.MapSpec `ebpf:"numbers"`
 	Policies     *ebpf.MapSpec `ebpf:"policies"`
 	Processes    *ebpf.MapSpec `ebpf:"processes"`
@@ -729,7 +879,13 @@ type propagationUnitsMaps struct {
 	Counters     *ebpf.Map `ebpf:"counters"`
 	Goroutines   *ebpf.Map `ebpf:"goroutines"`
 	Handoffs     *ebpf.Map `ebpf:"handoffs"`
+	JavaClasses  *ebpf.Map `ebpf:"java_classes"`
+	JavaLayouts  *ebpf.Map `ebpf:"java_layouts"`
+	JavaMakings  *ebpf.Map `ebpf:"java_makings"`
+	JavaObjects  *ebpf.Map `ebpf:"java_objects"`
 	Joins        *ebpf.Map `ebpf:"joins"`
+	Jvms         *ebpf.Map `ebpf:"jvms"`
+	LookAgain    *ebpf.Map `ebpf:"look_again"`
 	Numbers      *ebpf.Map `ebpf:"numbers"`
 	Policies     *ebpf.Map `ebpf:"policies"`
 	Processes    *ebpf.Map `ebpf:"processes"`
@@ -755,7 +911,13 @@ func (m *propagationUnitsMaps) Close() error {
 		m.Counters,
 		m.Goroutines,
 		m.Handoffs,
+		m.JavaClasses,
+		m.JavaLayouts,
+		m.JavaMakings,
+		m.JavaObjects,
 		m.Joins,
+		m.Jvms,
+		m.LookAgain,
 		m.Numbers,
 		m.Policies,
 		m.Processes,

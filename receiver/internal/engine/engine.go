@@ -135,7 +135,7 @@ func (e *Engine) start() error {
 	e.selection.invalidate = e.processes.Invalidate
 	e.selection.scan()
 
-	e.examiner = newExaminer(e.look.runtimes, e.probes.SetRuntime, e.probes.Watch, func(pid uint32) bool { return e.selection.decision(pid).Selected })
+	e.examiner = newExaminer(e.look.runtimes, e.probes.SetRuntime, e.probes.Watch, func(pid uint32) bool { return e.selection.decision(pid).Selected }, e.probes.LookAgain)
 	e.selection.taken, e.selection.dropped = e.examiner.taken, e.probes.ForgetRuntime
 	e.examiner.start()
 

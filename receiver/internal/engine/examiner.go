@@ -34,6 +34,8 @@ type examiner struct {
 	// wanted reports whether a process is selected. Others are not looked into, and
 	// nothing is attached to what they run.
 	wanted func(pid uint32) bool
+	// asked is a process to be looked at again, 0 if there is none. It is asked now and then.
+	asked func() uint32
 	// queue has processes that run another program now. When it is full they
 	// stay unknown: that many start at once only where nobody serves requests.
 	queue   chan uint32
@@ -41,12 +43,13 @@ type examiner struct {
 }
 
 // newExaminer makes one that is not started yet.
-func newExaminer(r *runtimes.Examiner, set func(uint32, capture.Runtime) error, watch func(capture.Function, string, uint64) error, wanted func(uint32) bool) *examiner {
+func newExaminer(r *runtimes.Examiner, set func(uint32, capture.Runtime) error, watch func(capture.Function, string, uint64) error, wanted func(uint32) bool, asked func() uint32) *examiner {
 	return &examiner{
 		runtimes: r,
 		set:      set,
 		watch:    watch,
 		wanted:   wanted,
+		asked:    asked,
 		queue:    make(chan uint32, 4096),
 	}
 }
@@ -84,6 +87,9 @@ func (e *examiner) run() {
 				young[0] = append(young[0], started{pid, time.Now(), r})
 			}
 		case now := <-ticker.C:
+			for pid := e.asked(); pid != 0; pid = e.asked() {
+				e.examine(pid)
+			}
 			for i := range young {
 				for len(young[i]) > 0 && now.Sub(young[i][0].time) > settling[i] {
 					s := young[i][0]
@@ -182,6 +188,19 @@ func works(p runtimes.Process) (r capture.Runtime, ok bool) {
 	if y := p.Python; y != nil {
 		r.Python = capture.PythonRuntime{
 			Context: y.Context, TaskContext: y.TaskContext, FutureCallback: y.FutureCallback, CallbackTask: y.CallbackTask, Frames: y.Frames, Key: y.Key,
+		}
+	}
+	if j := p.JVM; j != nil {
+		r.Java = capture.JavaRuntime{
+			ThreadModule: j.ThreadModule, ThreadOffset: j.ThreadOffset, Collections: j.Collections, Collecting: j.Collecting, CallStub: j.CallStub,
+			HeapStart: j.HeapStart, HeapEnd: j.HeapEnd, OopBase: j.OopBase, OopShift: j.OopShift, Wide: j.Wide,
+			TLABStart: j.TLABStart, TLABTop: j.TLABTop, TLABEnd: j.TLABEnd,
+			ThreadObject: j.ThreadObject, ThreadHandle: j.ThreadHandle,
+			ClassBase: j.ClassBase, ClassShift: j.ClassShift, Supers: j.Supers, FutureTask: j.FutureTask, Runner: j.Runner, Waiters: j.Waiters, Waiter: j.Waiter,
+			Writer: j.Writer, WriterTube: j.WriterTube, TubeChannel: j.TubeChannel, ChannelDescriptor: j.ChannelDescriptor,
+		}
+		for i, s := range j.Steps {
+			r.Java.Steps[i] = [2]uint32{s.Class, s.Offset}
 		}
 	}
 	if len(p.StaticData) > 0 {

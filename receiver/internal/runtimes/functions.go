@@ -58,6 +58,10 @@ type object struct {
 	pyRuntime uint64
 	// rubyThread is the address of the tls_index of ruby_current_ec, 0 if it is not there.
 	rubyThread uint64
+	// hotspotSymbols are the addresses of those, nil if they are not all there; tlsModule is
+	// that of the number of its module of thread local variables, tlsSize their size.
+	hotspotSymbols     map[string]uint64
+	tlsModule, tlsSize uint64
 	// tokioTask as in Process.
 	tokioTask int32
 	functions []Function
@@ -166,6 +170,7 @@ func readObject(file *os.File, path string) (o *object, err error) {
 	}
 	o.haproxy(f, symbols)
 	o.ruby(f, symbols)
+	o.hotspot(f, symbols)
 	local, _ := f.Symbols()
 	o.tokio(f, local)
 	o.libuv(f, local)

@@ -25,7 +25,7 @@ type mappings struct {
 	version string
 	// static data of Python, the largest range first.
 	static []Range
-	// modules are the files with parts of Python or Ruby in them.
+	// modules are the files with parts of Python, Ruby or Java in them.
 	modules []module
 }
 
@@ -69,16 +69,16 @@ func readMappings(r io.Reader, exe string, python bool) (mappings, error) {
 		if !ok {
 			continue
 		}
-		isPython, isRuby := python && string(name) == exe, false
+		isPython, isRuby, isJava := python && string(name) == exe, false, false
 		if i := bytes.LastIndexByte(name, '/'); i >= 0 && !isPython {
 			if kind, version := kindOfLibrary(string(name[i+1:])); kind != Unknown {
-				isPython, isRuby = kind == Python, kind == Ruby
+				isPython, isRuby, isJava = kind == Python, kind == Ruby, kind == Java
 				if m.kind == Unknown || m.version == "" && m.kind == kind {
 					m.kind, m.version = kind, version
 				}
 			}
 		}
-		if offset == 0 && len(m.modules) < maxPythonModules && (isPython || isRuby || isPythonModule(name)) {
+		if offset == 0 && len(m.modules) < maxPythonModules && (isPython || isRuby || isJava || isPythonModule(name)) {
 			m.modules = append(m.modules, module{string(name), start})
 		}
 		writable := perms == "rw"

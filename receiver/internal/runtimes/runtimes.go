@@ -37,6 +37,8 @@ type Process struct {
 	// RubyThread is the address of the tls_index (module and offset) of a Ruby thread's
 	// current execution context; 0 if unknown.
 	RubyThread uint64
+	// JVM is nil unless there is a HotSpot whose layout is known for certain.
+	JVM *JVM
 	// Functions are to be watched; more of them when more has been loaded.
 	Functions []Function
 }
@@ -91,9 +93,9 @@ func (e *Examiner) Examine(pid uint32) (Process, error) {
 	case Node, HAProxy:
 		p.Functions = e.functions(pid, exe)
 		return p, nil
-	case Native, Rust, Python, Ruby, Apache:
+	case Native, Rust, Python, Ruby, Apache, Java:
 	default:
-		return p, nil // no need to read a JVM's ten thousand mappings
+		return p, nil
 	}
 	m, err := e.mappings(pid, exe, p.Kind == Python)
 	if err != nil {
@@ -115,6 +117,9 @@ func (e *Examiner) Examine(pid uint32) (Process, error) {
 	}
 	if p.Kind == Ruby {
 		p.RubyThread = e.ruby(pid, exe, m.modules)
+	}
+	if p.Kind == Java {
+		p.JVM = e.jvm(pid, m.modules)
 	}
 	if p.Kind == Python {
 		p.Python, p.Functions = e.python(pid, m.modules)

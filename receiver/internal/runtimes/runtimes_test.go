@@ -137,7 +137,7 @@ func TestMappings(t *testing.T) {
 
 	m, err = readMappings(strings.NewReader("1000-2000 r-xp 00000000 fe:00 10   /jvm/lib/server/libjvm.so\n"), "/opt/launcher", false)
 	require.NoError(t, err)
-	assert.Equal(t, mappings{kind: Java}, m)
+	assert.Equal(t, mappings{kind: Java, modules: []module{{"/jvm/lib/server/libjvm.so", 0x1000}}}, m)
 
 	_, err = readMappings(strings.NewReader(strings.Repeat("x", 100<<10)), "", false)
 	assert.Error(t, err)
