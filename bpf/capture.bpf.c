@@ -766,6 +766,8 @@ static __always_inline void runtime_over(__u32 tgid)
 		bpf_map_delete_elem(&jvms, &tgid);
 		bpf_map_delete_elem(&java_makings, &tgid);
 	}
+	if (rt && rt->ruby_tls)
+		bpf_map_delete_elem(&ruby_servers, &tgid);
 	bpf_map_delete_elem(&runtimes, &tgid);
 }
 
@@ -778,8 +780,11 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 
 	if (from == to) {
 		rt = runtime_of(from);
-		if (enabled && rt && !rt->g_goid)
-			thread_started(bpf_get_current_task_btf(), rt, child->pid);
+		if (!enabled || !rt || rt->g_goid)
+			return 0;
+		thread_started(bpf_get_current_task_btf(), rt, child->pid);
+		if (rt->ruby_tls)
+			ruby_starts(bpf_get_current_task_btf(), rt);
 		return 0;
 	}
 	verdict = bpf_map_lookup_elem(&processes, &from);

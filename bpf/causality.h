@@ -279,7 +279,7 @@ static __always_inline __u32 descriptor(struct task_struct *task)
 #include "haproxy.h"
 #include "java.h"
 #include "python.h"
-#include "ruby.h"
+#include "ruby_blocks.h"
 #include "tokio.h"
 
 static __always_inline void thread_set(struct task_struct *task, struct runtime *rt, const struct context *x,
@@ -461,6 +461,8 @@ __attribute__((noinline)) int context_now(struct conn *c, __u32 sends)
 	}
 	if (rt->ruby_tls) {
 		ruby_work(tgid);
+		if (!s->found.seed)
+			ruby_runs_for(tgid);
 		if (found_task(s, rt, x))
 			return 0;
 	}

@@ -88,60 +88,97 @@ static __always_inline void java_asked(__u32 tgid, const struct jvm *v)
 }
 
 /*
- * For which request does the current thread run, which has not read one itself? Leaves the
- * answer in scratch.found. A global function, so that the verifier walks it once.
+ * Is there anything that the current thread, which has not read a request, may run for? Leaves
+ * in scratch.java what is to be searched. A global function, so that the verifier walks it
+ * once, and that not all have their stacks at the same time, as the next ones.
  */
-__attribute__((noinline)) int java_work(__u32 tgid)
+__attribute__((noinline)) int java_prepares(__u32 tgid)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
 	struct jvm *v = bpf_map_lookup_elem(&jvms, &tgid);
 	struct unit *u = unit_of(task, true);
 	struct scratch *s = scratch_get();
-	__u32 collections = 0, words;
-	int decided, found;
-	__u64 self, at;
 
 	if (!s)
 		return 0;
 	s->found.seed = 0;
 	if (!v || !u)
 		return 0;
-	self = java_thread(task, v);
-	if (!self)
+	s->java.self = java_thread(task, v);
+	if (!s->java.self)
 		return 0;
 	if (!u->started)
 		java_begins(tgid);
-	at = u->started;
-	if (!at || at <= regs->sp)
+	s->java.at = u->started;
+	s->java.sp = regs->sp;
+	if (!s->java.at || s->java.at <= s->java.sp)
 		return 0;
-	words = (at - regs->sp) / 8;
-	java_asked(tgid, v);
-	java_makes(tgid, self);
+	s->java.height = (s->java.at - s->java.sp) / 8;
 	s->java.searched = ++u->started_for.seed;
-	if (!s->java.count)
-		return 0;
+	s->java.several = u->several;
 	s->java.descriptor = descriptor(task);
-	found = java_runs(tgid, at, words) | java_writes(tgid, regs->sp, words);
-	if (found) {
-		decided = java_runs_for(tgid, found);
-	} else {
-		decided = java_asks(tgid, at, words, 0);
-		if (!decided && !s->java.all && java_doubts(tgid, words))
-			decided = java_asks(tgid, at, words, 1);
-		if (decided)
-			java_learns(tgid, words);
-	}
-	/* Has a collection begun to move objects meanwhile? */
-	if (!java_epoch(v, &collections) || collections != s->java.collections) {
-		s->found.seed = 0;
+	java_asked(tgid, v);
+	return 1;
+}
+
+/* Is it certain? Then what java_runs and java_writes say. A global function, as java_prepares. */
+__attribute__((noinline)) int java_certain(__u32 tgid)
+{
+	struct scratch *s = scratch_get();
+	int found;
+
+	if (!s)
 		return 0;
-	}
+	found = java_runs(tgid) | java_writes(tgid);
+	s->java.decided = found ? java_runs_for(tgid, found) : 0;
+	return found;
+}
+
+/* What do the words of the stack say? A global function, as java_prepares. */
+__attribute__((noinline)) int java_guesses(__u32 tgid)
+{
+	struct scratch *s = scratch_get();
+
+	if (!s)
+		return 0;
+	s->java.decided = java_asks(tgid, 0);
+	if (!s->java.decided && !s->java.all && java_doubts(tgid))
+		s->java.decided = java_asks(tgid, 1);
+	if (s->java.decided)
+		java_learns(tgid);
 	/* What is left on the stack of one that goes back and forth names what it did before. */
-	if (!found && u->several)
-		decided = 0;
-	s->found.method = decided > 1 ? METHOD_TASK : METHOD_AMBIGUOUS;
+	if (s->java.several)
+		s->java.decided = 0;
 	return 0;
+}
+
+/* Has no collection begun to move objects meanwhile? A global function, as java_prepares. */
+__attribute__((noinline)) int java_confirms(__u32 tgid)
+{
+	struct jvm *v = bpf_map_lookup_elem(&jvms, &tgid);
+	struct scratch *s = scratch_get();
+	__u32 collections = 0;
+
+	if (!v || !s)
+		return 0;
+	if (!java_epoch(v, &collections) || collections != s->java.collections)
+		s->found.seed = 0;
+	s->found.method = s->java.decided > 1 ? METHOD_TASK : METHOD_AMBIGUOUS;
+	return 0;
+}
+
+/*
+ * For which request does the current thread run, which has not read one itself? Leaves the
+ * answer in scratch.found.
+ */
+static __always_inline void java_work(__u32 tgid)
+{
+	if (java_prepares(tgid) && java_makes(tgid)) {
+		if (!java_certain(tgid))
+			java_guesses(tgid);
+		java_confirms(tgid);
+	}
 }
 
 #endif

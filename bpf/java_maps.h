@@ -190,6 +190,8 @@ struct {
 } java_objects SEC(".maps");
 
 struct java_search {
+	__u64 at;                /* where its first Java method returns to */
+	__u64 sp;                /* the top of its stack */
 	__u64 searched;          /* how often the stack has been */
 	__u64 self;              /* the thread, */
 	__u64 object;            /* and its java.lang.Thread */
@@ -200,7 +202,9 @@ struct java_search {
 	__u32 count;             /* ranges that there are */
 	__u32 best;              /* most votes for one, */
 	__u32 next;              /* and for another */
-	__u32 used;              /* words of the stack that there are */
+	__u32 height;            /* words from the first Java method to the top of the stack */
+	__u32 decided;           /* 2: it is certain for whom, 1: not quite */
+	__u32 several;           /* it is an event loop */
 	__u32 all;               /* it is not known which of them are to be believed */
 	__u32 anchor;            /* the first of the words that are believed, plus 1 */
 	__u32 descriptor;        /* of the connection */

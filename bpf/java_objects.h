@@ -234,8 +234,8 @@ __attribute__((noinline)) int java_maker_made(__u32 tgid, __u32 number)
 	return 0;
 }
 
-/* Notes what threads that serve requests have made for them. A global function, as java_reads. */
-__attribute__((noinline)) int java_makes(__u32 tgid, __u64 self)
+/* Notes what threads that serve requests have made for them; 0: nothing. A global function, as java_reads. */
+__attribute__((noinline)) int java_makes(__u32 tgid)
 {
 	struct java_making *all = bpf_map_lookup_elem(&java_makings, &tgid);
 	struct jvm *v = bpf_map_lookup_elem(&jvms, &tgid);
@@ -244,7 +244,6 @@ __attribute__((noinline)) int java_makes(__u32 tgid, __u64 self)
 
 	if (!s)
 		return 0;
-	s->java.self = self;
 	s->java.count = s->java.best = s->java.next = 0;
 	s->java.low = -1ULL;
 	s->java.end = 0;
@@ -257,7 +256,7 @@ __attribute__((noinline)) int java_makes(__u32 tgid, __u64 self)
 		if (all->makers[i].seed)
 			java_maker_made(tgid, i);
 	}
-	return 0;
+	return s->java.count != 0;
 }
 
 /* Which of the makers in scratch.java has made an object for its request? Its number plus 1, or 0. */

@@ -79,26 +79,25 @@ static __always_inline bool java_due(__u32 *none)
  * Does the current thread run a FutureTask, as executors make of what is submitted to them? It
  * is left in scratch.java. A global function, as java_reads.
  */
-__attribute__((noinline)) int java_runs(__u32 tgid, __u64 at, __u32 words)
+__attribute__((noinline)) int java_runs(__u32 tgid)
 {
 	struct jvm *v = bpf_map_lookup_elem(&jvms, &tgid);
-	struct java_layout *l = java_layout(tgid, words);
 	struct scratch *s = scratch_get();
+	struct java_layout *l = java_layout(s, tgid);
 	__u32 i;
 
 	if (!v || !s || !l || !v->future_task)
 		return 0;
 	s->java.object = java_thread_object(v, s->java.self);
-	if (bpf_probe_read_user(s->java.words, sizeof(s->java.words), (void *)(at - sizeof(s->java.words))))
+	if (bpf_probe_read_user(s->java.words, sizeof(s->java.words), (void *)(s->java.at - sizeof(s->java.words))))
 		return 0;
 	if (l->task && java_word_is(tgid, l->task - 1) & JAVA_TASK)
 		return JAVA_TASK;
 	if (!java_due(&l->no_task))
 		return 0;
-	s->java.used = words;
 #pragma clang loop unroll(disable)
 	for (i = 0; i < JAVA_WORDS; i++) {
-		if (i + *(volatile __u32 *)&s->java.used >= JAVA_WORDS && java_word_is(tgid, i) & JAVA_TASK) {
+		if (i + *(volatile __u32 *)&s->java.height >= JAVA_WORDS && java_word_is(tgid, i) & JAVA_TASK) {
 			l->task = i + 1;
 			l->no_task = 0;
 			return JAVA_TASK;
@@ -111,16 +110,16 @@ __attribute__((noinline)) int java_runs(__u32 tgid, __u64 at, __u32 words)
  * Does the current thread write to a connection for java.net.http? What does is left in
  * scratch.java. It is among the latest words of the stack. A global function, as java_reads.
  */
-__attribute__((noinline)) int java_writes(__u32 tgid, __u64 sp, __u32 words)
+__attribute__((noinline)) int java_writes(__u32 tgid)
 {
 	struct jvm *v = bpf_map_lookup_elem(&jvms, &tgid);
-	struct java_layout *l = java_layout(tgid, words);
 	struct scratch *s = scratch_get();
+	struct java_layout *l = java_layout(s, tgid);
 	__u32 i;
 
 	if (!v || !s || !l || !v->writer)
 		return 0;
-	if (bpf_probe_read_user(s->java.words, sizeof(s->java.words), (void *)sp))
+	if (bpf_probe_read_user(s->java.words, sizeof(s->java.words), (void *)s->java.sp))
 		return 0;
 	if (l->writer && java_word_is(tgid, l->writer - 1) & JAVA_WRITER)
 		return JAVA_WRITER;

@@ -34,11 +34,15 @@
 #define JAVA_SHARED 6
 
 /* What is known of stacks of so many words, NULL if that cannot be noted. */
-static __always_inline struct java_layout *java_layout(__u32 tgid, __u32 words)
+static __always_inline struct java_layout *java_layout(const struct scratch *s, __u32 tgid)
 {
-	struct java_layout_key key = {.tgid = tgid, .words = words};
-	struct java_layout *l = bpf_map_lookup_elem(&java_layouts, &key);
+	struct java_layout_key key = {.tgid = tgid};
+	struct java_layout *l;
 
+	if (!s)
+		return NULL;
+	key.words = s->java.height;
+	l = bpf_map_lookup_elem(&java_layouts, &key);
 	if (l)
 		return l;
 	bpf_map_update_elem(&java_layouts, &key, &java_no_layout, BPF_NOEXIST);
@@ -189,21 +193,14 @@ __attribute__((noinline)) int java_erred(__u32 tgid, __u32 word)
 }
 
 /* A search was decided: which words are right? A global function, as java_reads. */
-__attribute__((noinline)) int java_learns(__u32 tgid, __u32 words)
+__attribute__((noinline)) int java_learns(__u32 tgid)
 {
-	struct java_layout_key key = {.tgid = tgid, .words = words};
-	struct java_layout *l = bpf_map_lookup_elem(&java_layouts, &key);
 	struct scratch *s = scratch_get();
+	struct java_layout *l = java_layout(s, tgid);
 	int i;
 
-	if (!s)
+	if (!s || !l)
 		return 0;
-	if (!l) {
-		bpf_map_update_elem(&java_layouts, &key, &java_no_layout, BPF_NOEXIST);
-		l = bpf_map_lookup_elem(&java_layouts, &key);
-		if (!l)
-			return 0;
-	}
 	if (s->java.all)
 		l->named = (l->named + s->java.best + 1) / 2;
 	else if (l->sure < 16 * JAVA_SURE)
@@ -238,11 +235,10 @@ __attribute__((noinline)) int java_learns(__u32 tgid, __u32 words)
  * believed, if it is known which are and not all are wanted, and says how many these are. A
  * global function, as java_reads.
  */
-__attribute__((noinline)) int java_chooses(__u32 tgid, __u32 words, __u32 all)
+__attribute__((noinline)) int java_chooses(__u32 tgid, __u32 all)
 {
-	struct java_layout_key key = {.tgid = tgid, .words = words};
-	struct java_layout *l = bpf_map_lookup_elem(&java_layouts, &key);
 	struct scratch *s = scratch_get();
+	struct java_layout *l = java_layout(s, tgid);
 	__u32 i;
 
 	if (!s)
@@ -251,7 +247,6 @@ __attribute__((noinline)) int java_chooses(__u32 tgid, __u32 words, __u32 all)
 	if (!l || l->places < JAVA_WITNESSES || 5 * l->places < 3 * l->named)
 		all = 1;
 	/* (The verifier follows what is read from here every time, but not every number that it may be.) */
-	s->java.used = words;
 	s->java.all = all;
 	s->java.best = s->java.next = s->java.anchor = 0;
 	s->found.seed = 0;
@@ -262,7 +257,7 @@ __attribute__((noinline)) int java_chooses(__u32 tgid, __u32 words, __u32 all)
 	for (i = 0; i < JAVA_WORDS; i++) {
 		s->java.named[i] = 0;
 		s->java.classes[i] = 0;
-		if (i + *(volatile __u32 *)&s->java.used < JAVA_WORDS)
+		if (i + *(volatile __u32 *)&s->java.height < JAVA_WORDS)
 			s->java.words[i] = 0;
 		if (!l || *(volatile __u32 *)&s->java.all)
 			continue;
@@ -278,10 +273,9 @@ __attribute__((noinline)) int java_chooses(__u32 tgid, __u32 words, __u32 all)
  * The words that are believed did not decide. Is that as it may be where there are several
  * layouts of as many words? Where they usually do, the others are not to be believed.
  */
-static __always_inline bool java_doubts(__u32 tgid, __u32 words)
+static __always_inline bool java_doubts(__u32 tgid)
 {
-	struct java_layout_key key = {.tgid = tgid, .words = words};
-	struct java_layout *l = bpf_map_lookup_elem(&java_layouts, &key);
+	struct java_layout *l = java_layout(scratch_get(), tgid);
 
 	if (!l)
 		return true;
@@ -316,15 +310,16 @@ __attribute__((noinline)) int java_looks(__u32 tgid, __u32 i)
  * Asks the words below the address that the first Java method returns to. 2: they have decided;
  * 1: well enough to learn from which words are right. A global function, as java_reads.
  */
-__attribute__((noinline)) int java_asks(__u32 tgid, __u64 at, __u32 words, __u32 all)
+__attribute__((noinline)) int java_asks(__u32 tgid, __u32 all)
 {
 	struct scratch *s = scratch_get();
 	__u32 places, firm;
 	int i;
 
-	if (!s || bpf_probe_read_user(s->java.words, sizeof(s->java.words), (void *)(at - sizeof(s->java.words))))
+	if (!s ||
+	    bpf_probe_read_user(s->java.words, sizeof(s->java.words), (void *)(s->java.at - sizeof(s->java.words))))
 		return 0;
-	places = java_chooses(tgid, words, all);
+	places = java_chooses(tgid, all);
 #pragma clang loop unroll(disable)
 	for (i = JAVA_WORDS - 1; i >= 0; i--) {
 		if (s->java.words[i])

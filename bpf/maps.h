@@ -190,7 +190,8 @@ struct runtime {
 	__u32 tokio_starts;  /* set here: it has been seen to start tasks */
 	__u64 ruby_tls;      /* address of the tls_index of ruby_current_ec; 0: not known */
 	__u32 ruby_at;       /* set here: where in its threads' stacks the connection is, words */
-	__u32 java;          /* not 0: a HotSpot, which is in `jvms` */
+	__u16 ruby_words;    /* set here: of a frame */
+	__u16 java;          /* not 0: a HotSpot, which is in `jvms` */
 };
 
 struct {
@@ -212,7 +213,7 @@ struct unit {
 	__u8 searched;  /* Python, Ruby: so often for a pool's work item, or a connection, in its frames */
 	__u8 turns;     /* Node: it says when it turns to other things */
 	__u8 told;      /* HAProxy: `current` is what the stream is for that it runs */
-	__u8 maker;     /* Java: its number in java_makings */
+	__u8 maker;     /* Java, Ruby: its number in java_makings, ruby_servers */
 	__u8 sent;      /* Java: it has sent a request, and read nothing of a response since */
 	__u8 several;   /* Java: it sent another one then: what it does is not for one request after the other */
 	__u8 pad[6];
@@ -442,6 +443,8 @@ struct go_chan {
 /* Words of a thread's first frames that are searched (Python: four of them are enough). */
 #define STACK_WORDS 128
 
+#define RUBY_VARIABLES 32
+
 /* The beginning of rb_io (Ruby 3.0 to 3.4), of rb_execution_context_t and rb_control_frame_t (2.5 to 3.4). */
 struct ruby_values {
 	__u64 index[2]; /* tls_index: module and offset */
@@ -460,7 +463,36 @@ struct ruby_values {
 		__u64 pc;
 		__u64 sp;
 	} frame;
+	__u64 self; /* address of the context, */
+	struct {
+		__u64 stack;
+		__u64 size; /* words */
+		__u64 frame;
+	} other; /* and another thread's */
+	__u64 value;
+	__u32 count; /* of variables around blocks */
+	__u32 pad;
+	__u64 around[RUBY_VARIABLES];
 };
+
+#define RUBY_SERVERS 64
+
+/* Threads of a process that serve requests, by the addresses of their contexts; of more than so many, the last. */
+struct ruby_servers {
+	__u32 count;
+	__u32 pad;
+	__u64 threads[RUBY_SERVERS];
+};
+
+static const struct ruby_servers ruby_nobody;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, struct ruby_servers);
+} ruby_servers SEC(".maps");
 
 /*
  * Per-CPU working memory. Tracepoint programs run with preemption disabled, so

@@ -7,6 +7,8 @@
  * variable while the application is called: one of the first values of the thread's stack
  * is an IO whose file descriptor is that of the connection. Ruby's stack has no gaps, so
  * what is below the current frame's values belongs to a method that runs.
+ *
+ * Threads that it starts run blocks it has made (ruby_blocks.h).
  */
 #ifndef OTELCOL_EBPF_RUBY_H
 #define OTELCOL_EBPF_RUBY_H
@@ -63,6 +65,28 @@ __attribute__((noinline)) int ruby_is_connection(__u32 tgid, __u64 value)
 	return s && ruby_connection(s, tgid, value);
 }
 
+/* The current thread serves requests. A global function, as ruby_work. */
+__attribute__((noinline)) int ruby_serves(__u32 tgid)
+{
+	struct ruby_servers *all = bpf_map_lookup_elem(&ruby_servers, &tgid);
+	struct unit *u = unit_of(bpf_get_current_task_btf(), true);
+	struct scratch *s = scratch_get();
+
+	if (!u || !s)
+		return 0;
+	if (!all) {
+		bpf_map_update_elem(&ruby_servers, &tgid, &ruby_nobody, BPF_NOEXIST);
+		all = bpf_map_lookup_elem(&ruby_servers, &tgid);
+		if (!all)
+			return 0;
+	}
+	if (all->threads[u->maker & (RUBY_SERVERS - 1)] == s->ruby.self)
+		return 0;
+	u->maker = __sync_fetch_and_add(&all->count, 1);
+	all->threads[u->maker & (RUBY_SERVERS - 1)] = s->ruby.self;
+	return 0;
+}
+
 /*
  * For which request does the current thread run? The place of the connection in its stack is
  * the same in all threads of a server. Leaves the answer in scratch.found. A global function,
@@ -80,15 +104,17 @@ __attribute__((noinline)) int ruby_work(__u32 tgid)
 
 	if (!rt || !s)
 		return 0;
-	s->found.seed = 0;
+	s->found.seed = s->ruby.self = 0;
 	if (!rt->ruby_tls)
 		return 0;
-	at = ruby_thread(s, task, rt);
+	at = s->ruby.self = ruby_thread(s, task, rt);
 	if (!at || bpf_probe_read_user(&s->ruby.context, sizeof(s->ruby.context), (void *)at) ||
 	    s->ruby.context.frame - s->ruby.context.stack >= s->ruby.context.size * 8 ||
 	    bpf_probe_read_user(&s->ruby.frame, sizeof(s->ruby.frame), (void *)s->ruby.context.frame) ||
-	    s->ruby.frame.sp - s->ruby.context.stack >= s->ruby.context.size * 8)
+	    s->ruby.frame.sp - s->ruby.context.stack >= s->ruby.context.size * 8) {
+		s->ruby.self = 0;
 		return 0;
+	}
 	at = s->ruby.context.stack + rt->ruby_at * 8;
 	if (rt->ruby_at && at < s->ruby.frame.sp && bpf_probe_read_user(&value, sizeof(value), (void *)at) == 0)
 		known = ruby_connection(s, tgid, value);
@@ -110,6 +136,7 @@ __attribute__((noinline)) int ruby_work(__u32 tgid)
 		}
 	}
 	if (known) {
+		ruby_serves(tgid);
 		s->found.seed = known->seed;
 		s->found.slot = known->slot;
 	}
@@ -120,6 +147,18 @@ __attribute__((noinline)) int ruby_work(__u32 tgid)
 static __always_inline void ruby_read(struct task_struct *task, const struct context *x)
 {
 	task_set(tgid_of(task), TASK_SOCKET, descriptor(task) - 1, x);
+}
+
+/* The current thread starts another one. */
+static __always_inline void ruby_starts(struct task_struct *task, struct runtime *rt)
+{
+	struct scratch *s = scratch_get();
+
+	if (!s)
+		return;
+	s->ruby.self = ruby_thread(s, task, rt);
+	if (s->ruby.self)
+		ruby_serves(tgid_of(task));
 }
 
 /* A connection is opened: its descriptor may have been that of a server's. */

@@ -72,11 +72,11 @@ var limits = map[string]limit{
 	"apache par": {minRight: 10, maxWrong: 0.1},
 	"netty":      {minRight: 10, maxWrong: 0.1},
 	"netty par":  {minRight: 10, maxWrong: 0.1},
-	// One thread reads, another one serves, which has the connection in its stack; but not
-	// the threads that this one starts.
+	// One thread reads, another one serves, which has the connection in its stack, and starts
+	// threads that run its blocks.
 	"puma":        {minRight: 99, maxWrong: 0.1},
 	"puma timers": {minRight: 99, maxWrong: 0.1},
-	"puma par":    {minRight: 20, maxWrong: 0.1},
+	"puma par":    {minRight: 99, maxWrong: 0.1},
 	JoinRow:       {minRight: 99.9, maxWrong: 0.01},
 	RootRow:       {minRight: 100, maxWrong: 0},
 }

@@ -437,6 +437,13 @@ const (
 	captureRoleROLE_CLIENT  captureRole = 2
 )
 
+type captureRubyServers struct {
+	_       structs.HostLayout
+	Count   uint32
+	Pad     uint32
+	Threads [64]uint64
+}
+
 type captureRuntime struct {
 	_             structs.HostLayout
 	G_goid        uint16
@@ -471,7 +478,8 @@ type captureRuntime struct {
 	TokioStarts   uint32
 	RubyTls       uint64
 	RubyAt        uint32
-	Java          uint32
+	RubyWords     uint16
+	Java          uint16
 }
 
 type captureScan struct {
@@ -615,9 +623,22 @@ type captureScratch struct {
 			Pc uint64
 			Sp uint64
 		}
+		Self  uint64
+		Other struct {
+			_     structs.HostLayout
+			Stack uint64
+			Size  uint64
+			Frame uint64
+		}
+		Value  uint64
+		Count  uint32
+		Pad    uint32
+		Around [32]uint64
 	}
 	Java struct {
 		_           structs.HostLayout
+		At          uint64
+		Sp          uint64
 		Searched    uint64
 		Self        uint64
 		Object      uint64
@@ -628,7 +649,9 @@ type captureScratch struct {
 		Count       uint32
 		Best        uint32
 		Next        uint32
-		Used        uint32
+		Height      uint32
+		Decided     uint32
+		Several     uint32
 		All         uint32
 		Anchor      uint32
 		Descriptor  uint32
@@ -799,6 +822,7 @@ const (
 	captureMapRemotes              = "remotes"
 	captureMapRequests             = "requests"
 	captureMapRings                = "rings"
+	captureMapRubyServers          = "ruby_servers"
 	captureMapRuntimes             = "runtimes"
 	captureMapScans                = "scans"
 	captureMapScratches            = "scratches"
@@ -961,6 +985,7 @@ type captureMapSpecs struct {
 	Remotes      *ebpf.MapSpec `ebpf:"remotes"`
 	Requests     *ebpf.MapSpec `ebpf:"requests"`
 	Rings        *ebpf.MapSpec `ebpf:"rings"`
+	RubyServers  *ebpf.MapSpec `ebpf:"ruby_servers"`
 	Runtimes     *ebpf.MapSpec `ebpf:"runtimes"`
 	Scans        *ebpf.MapSpec `ebpf:"scans"`
 	Scratches    *ebpf.MapSpec `ebpf:"scratches"`
@@ -1055,6 +1080,7 @@ type captureMaps struct {
 	Remotes      *ebpf.Map `ebpf:"remotes"`
 	Requests     *ebpf.Map `ebpf:"requests"`
 	Rings        *ebpf.Map `ebpf:"rings"`
+	RubyServers  *ebpf.Map `ebpf:"ruby_servers"`
 	Runtimes     *ebpf.Map `ebpf:"runtimes"`
 	Scans        *ebpf.Map `ebpf:"scans"`
 	Scratches    *ebpf.Map `ebpf:"scratches"`
@@ -1087,6 +1113,7 @@ func (m *captureMaps) Close() error {
 		m.Remotes,
 		m.Requests,
 		m.Rings,
+		m.RubyServers,
 		m.Runtimes,
 		m.Scans,
 		m.Scratches,

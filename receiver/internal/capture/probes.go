@@ -490,7 +490,7 @@ func (p *Probes) SetRuntime(pid uint32, r Runtime) error {
 	// What the probes have found out since stays.
 	var known captureRuntime
 	if p.coll.Maps["runtimes"].Lookup(pid, &known) == nil {
-		v.RubyAt = known.RubyAt
+		v.RubyAt, v.RubyWords = known.RubyAt, known.RubyWords
 		v.Active, v.Uvloop, v.Pools, v.TokioStarts = known.Active, known.Uvloop, known.Pools, known.TokioStarts
 		v.Streams, v.ItemSeen, v.ItemAt = known.Streams, known.ItemSeen, known.ItemAt
 	}

@@ -40,6 +40,7 @@ const (
 	propagationMapRemotes            = "remotes"
 	propagationMapRequests           = "requests"
 	propagationMapRings              = "rings"
+	propagationMapRubyServers        = "ruby_servers"
 	propagationMapRuntimes           = "runtimes"
 	propagationMapScans              = "scans"
 	propagationMapScratches          = "scratches"
@@ -157,6 +158,7 @@ type propagationMapSpecs struct {
 	Remotes      *ebpf.MapSpec `ebpf:"remotes"`
 	Requests     *ebpf.MapSpec `ebpf:"requests"`
 	Rings        *ebpf.MapSpec `ebpf:"rings"`
+	RubyServers  *ebpf.MapSpec `ebpf:"ruby_servers"`
 	Runtimes     *ebpf.MapSpec `ebpf:"runtimes"`
 	Scans        *ebpf.MapSpec `ebpf:"scans"`
 	Scratches    *ebpf.MapSpec `ebpf:"scratches"`
@@ -246,6 +248,7 @@ type propagationMaps struct {
 	Remotes      *ebpf.Map `ebpf:"remotes"`
 	Requests     *ebpf.Map `ebpf:"requests"`
 	Rings        *ebpf.Map `ebpf:"rings"`
+	RubyServers  *ebpf.Map `ebpf:"ruby_servers"`
 	Runtimes     *ebpf.Map `ebpf:"runtimes"`
 	Scans        *ebpf.Map `ebpf:"scans"`
 	Scratches    *ebpf.Map `ebpf:"scratches"`
@@ -286,6 +289,7 @@ func (m *propagationMaps) Close() error {
 		m.Remotes,
 		m.Requests,
 		m.Rings,
+		m.RubyServers,
 		m.Runtimes,
 		m.Scans,
 		m.Scratches,

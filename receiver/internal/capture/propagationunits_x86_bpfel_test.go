@@ -334,6 +334,13 @@ type propagationUnitsRequest struct {
 	Taken  uint32
 }
 
+type propagationUnitsRubyServers struct {
+	_       structs.HostLayout
+	Count   uint32
+	Pad     uint32
+	Threads [64]uint64
+}
+
 type propagationUnitsRuntime struct {
 	_             structs.HostLayout
 	G_goid        uint16
@@ -368,7 +375,8 @@ type propagationUnitsRuntime struct {
 	TokioStarts   uint32
 	RubyTls       uint64
 	RubyAt        uint32
-	Java          uint32
+	RubyWords     uint16
+	Java          uint16
 }
 
 type propagationUnitsSampledCall struct {
@@ -541,9 +549,22 @@ type propagationUnitsScratch struct {
 			Pc uint64
 			Sp uint64
 		}
+		Self  uint64
+		Other struct {
+			_     structs.HostLayout
+			Stack uint64
+			Size  uint64
+			Frame uint64
+		}
+		Value  uint64
+		Count  uint32
+		Pad    uint32
+		Around [32]uint64
 	}
 	Java struct {
 		_           structs.HostLayout
+		At          uint64
+		Sp          uint64
 		Searched    uint64
 		Self        uint64
 		Object      uint64
@@ -554,7 +575,9 @@ type propagationUnitsScratch struct {
 		Count       uint32
 		Best        uint32
 		Next        uint32
-		Used        uint32
+		Height      uint32
+		Decided     uint32
+		Several     uint32
 		All         uint32
 		Anchor      uint32
 		Descriptor  uint32
@@ -686,6 +709,7 @@ const (
 	propagationUnitsMapRemotes           = "remotes"
 	propagationUnitsMapRequests          = "requests"
 	propagationUnitsMapRings             = "rings"
+	propagationUnitsMapRubyServers       = "ruby_servers"
 	propagationUnitsMapRuntimes          = "runtimes"
 	propagationUnitsMapScans             = "scans"
 	propagationUnitsMapScratches         = "scratches"
@@ -806,6 +830,7 @@ type propagationUnitsMapSpecs struct {
 	Remotes      *ebpf.MapSpec `ebpf:"remotes"`
 	Requests     *ebpf.MapSpec `ebpf:"requests"`
 	Rings        *ebpf.MapSpec `ebpf:"rings"`
+	RubyServers  *ebpf.MapSpec `ebpf:"ruby_servers"`
 	Runtimes     *ebpf.MapSpec `ebpf:"runtimes"`
 	Scans        *ebpf.MapSpec `ebpf:"scans"`
 	Scratches    *ebpf.MapSpec `ebpf:"scratches"`
@@ -892,6 +917,7 @@ type propagationUnitsMaps struct {
 	Remotes      *ebpf.Map `ebpf:"remotes"`
 	Requests     *ebpf.Map `ebpf:"requests"`
 	Rings        *ebpf.Map `ebpf:"rings"`
+	RubyServers  *ebpf.Map `ebpf:"ruby_servers"`
 	Runtimes     *ebpf.Map `ebpf:"runtimes"`
 	Scans        *ebpf.Map `ebpf:"scans"`
 	Scratches    *ebpf.Map `ebpf:"scratches"`
@@ -924,6 +950,7 @@ func (m *propagationUnitsMaps) Close() error {
 		m.Remotes,
 		m.Requests,
 		m.Rings,
+		m.RubyServers,
 		m.Runtimes,
 		m.Scans,
 		m.Scratches,
