@@ -44,7 +44,7 @@ func TestSmoke(t *testing.T) {
 		if s.Mode == export {
 			assert.Equal(t, s.Exchanges, s.SpansReceived, "spans of %s", s.Scenario)
 		}
-		if s.Mode == statsRun {
+		if s.Mode == statsRun || s.Mode == bareRun {
 			assert.NotEmpty(t, s.Programs)
 		}
 	}

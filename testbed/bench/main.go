@@ -76,12 +76,16 @@ const (
 	sampled  mode = "sampled"  // parentbased_traceidratio 0.1, exported the same way
 	receiver mode = "receiver" // every span built, then dropped by the pipeline's end
 	statsRun mode = "stats"    // like the last mode, with the kernel's BPF statistics on
+	bareRun  mode = "bare"     // like the last mode, with nothing known of how processes work: no parents in them
 
 	// Like receiver, with context_propagation.inject.
 	injectOption mode = "option"
 	injectHeader mode = "header"
 	injectBoth   mode = "both"
 )
+
+// withStatistics are the last passes.
+var withStatistics = []mode{statsRun, bareRun}
 
 // carriers are the values of context_propagation.inject in a mode.
 var carriers = map[mode][]string{
@@ -105,7 +109,7 @@ func (o *options) modes() []mode {
 
 // settings is the part of the receiver's configuration that makes a mode.
 func (o *options) settings(m mode) string {
-	if m == statsRun && o.inject {
+	if slices.Contains(withStatistics, m) && o.inject {
 		m = injectBoth
 	}
 	switch {
@@ -118,7 +122,7 @@ func (o *options) settings(m mode) string {
 	}
 }
 
-// run does all rounds and a last pass with BPF statistics.
+// run does all rounds and the last passes, with BPF statistics.
 func run(ctx context.Context, o options, progress func(string, ...any)) (*Result, error) {
 	dir, err := os.MkdirTemp("", "otelcol-ebpf-bench")
 	if err != nil {
@@ -141,8 +145,10 @@ func run(ctx context.Context, o options, progress func(string, ...any)) (*Result
 			progress("round %d/%d %s", round+1, o.rounds, m)
 		}
 	}
-	if err := b.round(ctx, statsRun, result); err != nil {
-		return nil, fmt.Errorf("statistics pass: %w", err)
+	for _, m := range withStatistics {
+		if err := b.round(ctx, m, result); err != nil {
+			return nil, fmt.Errorf("statistics pass: %w", err)
+		}
 	}
 	if slices.Contains(strings.Split(o.scenarios, ","), "scale") {
 		for _, all := range []bool{false, true} {
@@ -156,7 +162,7 @@ func run(ctx context.Context, o options, progress func(string, ...any)) (*Result
 			progress("scale, all processes selected: %v", all)
 		}
 	}
-	result.summarise(strings.Split(o.scenarios, ","), append(modes, statsRun))
+	result.summarise(strings.Split(o.scenarios, ","), append(modes, withStatistics...))
 	return result, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -322,4 +323,75 @@ func advance(programs []*Program) ([]*Program, error) {
 		}
 	}
 	return out, nil
+}
+
+// forgetRuntimes lets the probes know nothing of how processes work, also those that are
+// started meanwhile, until its result is called.
+func forgetRuntimes(collector int) (stop func(), err error) {
+	const often = 5 * time.Millisecond
+	m, err := mapOf(collector, "runtimes")
+	if err != nil {
+		return nil, err
+	}
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer m.Close()
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(often):
+			}
+			var pid uint32
+			for m.NextKey(nil, &pid) == nil && m.Delete(pid) == nil {
+			}
+		}
+	}()
+	return func() { close(done); <-ended }, nil
+}
+
+// mapOf is a BPF map of a process's, by its name.
+func mapOf(pid int, name string) (*ebpf.Map, error) {
+	ids, err := mapIDs(pid)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		m, err := ebpf.NewMapFromID(id)
+		if err != nil {
+			return nil, fmt.Errorf("map %d: %w", id, err)
+		}
+		info, err := m.Info()
+		if err == nil && info.Name == name {
+			return m, nil
+		}
+		m.Close()
+	}
+	return nil, fmt.Errorf("process %d has no BPF map %q", pid, name)
+}
+
+// mapIDs are those of the BPF maps that a process holds.
+func mapIDs(pid int) (ids []ebpf.MapID, err error) {
+	infos, err := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", pid))
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range infos {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue // closed meanwhile
+		}
+		_, after, ok := strings.Cut(string(b), "\nmap_id:")
+		if !ok {
+			continue
+		}
+		line, _, _ := strings.Cut(after, "\n")
+		id, err := strconv.ParseUint(strings.TrimSpace(line), 10, 32)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, ebpf.MapID(id))
+	}
+	return ids, nil
 }

@@ -149,7 +149,7 @@ func (r *Result) String() string {
 		}
 	}
 	for _, s := range r.Summary {
-		if len(s.Programs) == 0 || s.Requests == 0 {
+		if len(s.Programs) == 0 || s.Requests == 0 || s.Mode == bareRun {
 			continue
 		}
 		fmt.Fprintf(&b, "\nBPF programs, %s (the kernel's statistics add about 25 ns to every run)\n%-20s %-14s %12s %9s %9s %9s\n",
@@ -167,6 +167,11 @@ func (r *Result) String() string {
 			float64(runs)/float64(s.Requests), float64(ns)/float64(s.Requests))
 		if dataRuns > 0 {
 			fmt.Fprintf(&b, "per data operation: %.1f ns, %.2f operations per request\n", float64(dataNS)/float64(dataRuns), float64(dataRuns)/float64(s.Requests))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Samples)) {
+		if with, without := r.perRequest(name, statsRun), r.perRequest(name, bareRun); with > 0 && without > 0 {
+			fmt.Fprintf(&b, "\nparents within processes, %s: %+.0f ns of %.0f per request, both ends\n", name, with-without, with)
 		}
 	}
 	for _, s := range r.Scale {
@@ -187,6 +192,23 @@ func (r *Result) String() string {
 		fmt.Fprintf(&b, "\nlost\n  %s\n", strings.Join(slices.Collect(maps.Keys(countOf(lost))), "\n  "))
 	}
 	return b.String()
+}
+
+// perRequest is the time of all BPF programs, in ns per request at both ends, 0 if not known.
+func (r *Result) perRequest(scenario string, m mode) float64 {
+	var ns, requests uint64
+	for _, s := range r.Summary {
+		if s.Scenario == scenario && s.Mode == m {
+			requests += uint64(s.Requests)
+			for _, p := range s.Programs {
+				ns += p.NS
+			}
+		}
+	}
+	if requests == 0 {
+		return 0
+	}
+	return float64(ns) / float64(requests)
 }
 
 func countOf(list []string) map[string]int {

@@ -433,26 +433,13 @@ func (r *Scale) grown() []string {
 
 // mapEntries counts what the hash maps of a process hold.
 func mapEntries(pid int) (map[string]int, error) {
-	infos, err := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", pid))
+	ids, err := mapIDs(pid)
 	if err != nil {
 		return nil, err
 	}
 	out := map[string]int{}
-	for _, path := range infos {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			continue // closed meanwhile
-		}
-		_, after, ok := strings.Cut(string(b), "\nmap_id:")
-		if !ok {
-			continue
-		}
-		line, _, _ := strings.Cut(after, "\n")
-		id, err := strconv.Atoi(strings.TrimSpace(line))
-		if err != nil {
-			return nil, err
-		}
-		m, err := ebpf.NewMapFromID(ebpf.MapID(id))
+	for _, id := range ids {
+		m, err := ebpf.NewMapFromID(id)
 		if err != nil {
 			return nil, fmt.Errorf("map %d: %w", id, err)
 		}

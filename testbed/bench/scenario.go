@@ -256,7 +256,8 @@ func (b *bench) round(ctx context.Context, m mode, result *Result) error {
 		return err
 	}
 	var before []ebpf.ProgramID
-	if m == statsRun {
+	statistics := slices.Contains(withStatistics, m)
+	if statistics {
 		stats, err := ebpf.EnableStats(uint32(bpfStatsRunTime))
 		if err != nil {
 			return fmt.Errorf("enable BPF statistics: %w", err)
@@ -275,20 +276,27 @@ func (b *bench) round(ctx context.Context, m mode, result *Result) error {
 		return err
 	}
 	var programs []*Program
-	if m == statsRun {
+	if statistics {
 		if programs, err = newPrograms(before); err != nil {
 			return err
 		}
 	}
 	for _, s := range b.scenarios {
-		if m == statsRun && s.spans == 0 {
+		if statistics && s.spans == 0 {
 			continue
 		}
+		remember := func() {}
+		if m == bareRun {
+			if remember, err = forgetRuntimes(c.PID()); err != nil {
+				return err
+			}
+		}
 		sample, err := b.measure(ctx, s, c, counter)
+		remember()
 		if err != nil {
 			return err
 		}
-		if m == statsRun {
+		if statistics {
 			if sample.Programs, err = advance(programs); err != nil {
 				return err
 			}
