@@ -470,6 +470,7 @@ struct ruby_values {
 		__u64 frame;
 	} other; /* and another thread's */
 	__u64 value;
+	__u64 at;
 	__u32 count; /* of variables around blocks */
 	__u32 pad;
 	__u64 around[RUBY_VARIABLES];
@@ -518,6 +519,7 @@ struct scratch {
 	__u64 sudog[16];         /* who waits at it */
 	struct context found;    /* by goroutine_context */
 	struct context now;      /* by context_now */
+	__u32 wanted;            /* it has more to be searched for (context_of) */
 	struct ruby_values ruby; /* of a Ruby thread */
 	struct java_search java;
 	__u64 waiter;                /* by waiting_goroutine */

@@ -599,10 +599,12 @@ type captureScratch struct {
 		Closed      uint32
 		Rest        [12]uint64
 	}
-	Sudog [16]uint64
-	Found captureContext
-	Now   captureContext
-	Ruby  struct {
+	Sudog  [16]uint64
+	Found  captureContext
+	Now    captureContext
+	Wanted uint32
+	_      [4]byte
+	Ruby   struct {
 		_     structs.HostLayout
 		Index [2]uint64
 		Io    struct {
@@ -631,6 +633,7 @@ type captureScratch struct {
 			Frame uint64
 		}
 		Value  uint64
+		At     uint64
 		Count  uint32
 		Pad    uint32
 		Around [32]uint64

@@ -525,10 +525,12 @@ type propagationUnitsScratch struct {
 		Closed      uint32
 		Rest        [12]uint64
 	}
-	Sudog [16]uint64
-	Found propagationUnitsContext
-	Now   propagationUnitsContext
-	Ruby  struct {
+	Sudog  [16]uint64
+	Found  propagationUnitsContext
+	Now    propagationUnitsContext
+	Wanted uint32
+	_      [4]byte
+	Ruby   struct {
 		_     structs.HostLayout
 		Index [2]uint64
 		Io    struct {
@@ -557,6 +559,7 @@ type propagationUnitsScratch struct {
 			Frame uint64
 		}
 		Value  uint64
+		At     uint64
 		Count  uint32
 		Pad    uint32
 		Around [32]uint64
