@@ -513,7 +513,7 @@ static __always_inline void context_of(struct scratch *s, struct conn *c, __u32 
 		found_task(s, rt, &s->now);
 		return;
 	}
-	java_work(tgid);
+	java_work(s, tgid);
 	/* Who has woken this thread up may know better than a doubtful word. */
 	if (!s->found.seed || (s->found.method != METHOD_TASK && s->now.seed && s->now.method == METHOD_WAKEUP))
 		return;
@@ -644,11 +644,13 @@ __attribute__((noinline)) int request_read(struct conn *c)
 	struct task_struct *task = bpf_get_current_task_btf();
 	__u32 tgid = tgid_of(task);
 	struct runtime *rt = runtime_of(tgid);
-	const struct context *x;
+	struct scratch *s = scratch_get();
+	struct context *x;
 
-	if (!c || !rt)
+	if (!c || !s || !rt)
 		return 0;
-	x = &c->current;
+	x = &s->read;
+	*x = c->current;
 	if (rt->g_goid) {
 		goroutine_set(tgid, task, rt, x);
 		return 0;
@@ -662,9 +664,15 @@ __attribute__((noinline)) int request_read(struct conn *c)
 		python_read(task, rt, x);
 	if (rt->tokio_task)
 		tokio_read(task, rt, x);
+	return 0;
+}
+
+/* The same, and what is noted of Java's threads, whose functions need more stack. */
+static __always_inline void request_taken(struct conn *c, struct runtime *rt, __u32 tgid)
+{
+	request_read(c);
 	if (rt->java)
 		java_reads(tgid, c);
-	return 0;
 }
 
 /* A server reads the first bytes of a request. */
@@ -712,7 +720,7 @@ static __always_inline void request_arrived(struct scratch *s, struct conn *c, s
 	request_over(c);
 	__sync_fetch_and_add(&rt->active, 1);
 	c->counted = tgid;
-	request_read(c);
+	request_taken(c, rt, tgid);
 	if (!rt->g_goid && !rt->event_loop && !in_loop(task)) {
 		c->start_tid = task->pid;
 		c->start_cpu = bpf_get_smp_processor_id();
@@ -729,10 +737,11 @@ static __always_inline void request_arrived(struct scratch *s, struct conn *c, s
  */
 static __always_inline void request_continued(struct conn *c, struct task_struct *task, __u32 before)
 {
-	struct runtime *rt = runtime_of(tgid_of(task));
+	__u32 tgid = tgid_of(task);
+	struct runtime *rt = runtime_of(tgid);
 
 	if (rt && active(&c->current) && (!rt->g_goid || before == 1))
-		request_read(c);
+		request_taken(c, rt, tgid);
 }
 
 /* A server sends the first bytes of a response. A global function, as context_now. */

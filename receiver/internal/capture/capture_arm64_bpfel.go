@@ -88,7 +88,10 @@ type captureConn struct {
 		Have   uint8
 		Bodies uint8
 		Head   [10]uint8
-		_      [3]byte
+		Line   uint8
+		Null   uint8
+		_      [1]byte
+		Number uint32
 	}
 }
 
@@ -602,6 +605,7 @@ type captureScratch struct {
 	Sudog  [16]uint64
 	Found  captureContext
 	Now    captureContext
+	Read   captureContext
 	Wanted uint32
 	_      [4]byte
 	Ruby   struct {
@@ -640,6 +644,9 @@ type captureScratch struct {
 	}
 	Java struct {
 		_           structs.HostLayout
+		Field       uint64
+		Narrow      uint32
+		Pad         uint32
 		At          uint64
 		Sp          uint64
 		Searched    uint64
@@ -675,6 +682,9 @@ type captureScratch struct {
 		}
 		Words   [256]uint64
 		Classes [256]uint32
+		OfClass captureJavaClassKey
+		One     captureJavaObjectKey
+		First   captureJavaObject
 	}
 	Waiter   uint64
 	Words    [7]uint64
@@ -703,9 +713,17 @@ type captureScratch struct {
 		Have   uint8
 		Bodies uint8
 		Head   [10]uint8
-		_      [3]byte
+		Line   uint8
+		Null   uint8
+		_      [1]byte
+		Number uint32
 	}
 	FrameHead [40]uint8
+	Line      [32]uint8
+	Framed    uint8
+	Resp      uint8
+	Follows   uint8
+	Tight     uint8
 	_         [4]byte
 }
 
