@@ -415,6 +415,7 @@ __attribute__((noinline)) int context_now(struct conn *c, __u32 sends)
 	x = &s->now;
 	x->seed = 0;
 	x->method = METHOD_NONE;
+	s->wanted = false;
 	if (!rt)
 		return 0;
 	if (rt->g_goid) {
@@ -461,27 +462,16 @@ __attribute__((noinline)) int context_now(struct conn *c, __u32 sends)
 	}
 	if (rt->ruby_tls) {
 		ruby_work(tgid);
-		if (!s->found.seed)
-			ruby_runs_for(tgid);
 		if (found_task(s, rt, x))
 			return 0;
+		s->wanted = true; /* not here, where stacks are higher */
 	}
 	u = unit_of(task, false);
-	if (rt->java && (!u || !active(&u->current))) {
-		java_work(tgid);
-		if (s->found.seed) {
-			/* Who has woken this thread up may know better than a doubtful word. */
-			if (s->found.method == METHOD_TASK || !handed_over(rt, task->pid, x) ||
-			    x->method == METHOD_AMBIGUOUS) {
-				x->seed = s->found.seed;
-				x->slot = s->found.slot;
-				x->method = rt->active <= 1 ? METHOD_TASK : s->found.method;
-			}
-			return 0;
-		}
-		u = unit_of(task, false);
-	} else if (rt->java) {
-		java_serves(tgid);
+	if (rt->java) {
+		if (u && active(&u->current))
+			java_serves(tgid);
+		else
+			s->wanted = true;
 	}
 	if (!u || !request_of(&u->current)) {
 		handed_over(rt, task->pid, x);
@@ -505,6 +495,31 @@ __attribute__((noinline)) int context_now(struct conn *c, __u32 sends)
 	/* In pools it may have read it for another one to serve. */
 	x->method = rt->active <= 1 || trusted(rt->thread_right, rt->thread_wrong) ? METHOD_THREAD : METHOD_AMBIGUOUS;
 	return 0;
+}
+
+/* The same, and what of threads of pools in Ruby and Java programs can only be searched for. */
+static __always_inline void context_of(struct scratch *s, struct conn *c, __u32 tgid, bool sends)
+{
+	struct runtime *rt;
+
+	context_now(c, sends);
+	if (!s->wanted)
+		return;
+	rt = runtime_of(tgid);
+	if (!rt)
+		return;
+	if (rt->ruby_tls) {
+		ruby_runs_for(tgid);
+		found_task(s, rt, &s->now);
+		return;
+	}
+	java_work(s, tgid);
+	/* Who has woken this thread up may know better than a doubtful word. */
+	if (!s->found.seed || (s->found.method != METHOD_TASK && s->now.seed && s->now.method == METHOD_WAKEUP))
+		return;
+	s->now.seed = s->found.seed;
+	s->now.slot = s->found.slot;
+	s->now.method = rt->active <= 1 ? METHOD_TASK : s->found.method;
 }
 
 /* ---- both ends of a connection on this node ---- */
@@ -629,27 +644,35 @@ __attribute__((noinline)) int request_read(struct conn *c)
 	struct task_struct *task = bpf_get_current_task_btf();
 	__u32 tgid = tgid_of(task);
 	struct runtime *rt = runtime_of(tgid);
-	struct context x;
+	struct scratch *s = scratch_get();
+	struct context *x;
 
-	if (!c || !rt)
+	if (!c || !s || !rt)
 		return 0;
-	x = c->current;
+	x = &s->read;
+	*x = c->current;
 	if (rt->g_goid) {
-		goroutine_set(tgid, task, rt, &x);
+		goroutine_set(tgid, task, rt, x);
 		return 0;
 	}
-	thread_set(task, rt, &x, false);
+	thread_set(task, rt, x, false);
 	if (rt->streams)
 		haproxy_read(task);
 	if (rt->ruby_tls)
-		ruby_read(task, &x);
+		ruby_read(task, x);
 	if (rt->python_context)
-		python_read(task, rt, &x);
+		python_read(task, rt, x);
 	if (rt->tokio_task)
-		tokio_read(task, rt, &x);
+		tokio_read(task, rt, x);
+	return 0;
+}
+
+/* The same, and what is noted of Java's threads, whose functions need more stack. */
+static __always_inline void request_taken(struct conn *c, struct runtime *rt, __u32 tgid)
+{
+	request_read(c);
 	if (rt->java)
 		java_reads(tgid, c);
-	return 0;
 }
 
 /* A server reads the first bytes of a request. */
@@ -697,7 +720,7 @@ static __always_inline void request_arrived(struct scratch *s, struct conn *c, s
 	request_over(c);
 	__sync_fetch_and_add(&rt->active, 1);
 	c->counted = tgid;
-	request_read(c);
+	request_taken(c, rt, tgid);
 	if (!rt->g_goid && !rt->event_loop && !in_loop(task)) {
 		c->start_tid = task->pid;
 		c->start_cpu = bpf_get_smp_processor_id();
@@ -714,10 +737,11 @@ static __always_inline void request_arrived(struct scratch *s, struct conn *c, s
  */
 static __always_inline void request_continued(struct conn *c, struct task_struct *task, __u32 before)
 {
-	struct runtime *rt = runtime_of(tgid_of(task));
+	__u32 tgid = tgid_of(task);
+	struct runtime *rt = runtime_of(tgid);
 
 	if (rt && active(&c->current) && (!rt->g_goid || before == 1))
-		request_read(c);
+		request_taken(c, rt, tgid);
 }
 
 /* A server sends the first bytes of a response. A global function, as context_now. */
@@ -781,7 +805,7 @@ static __always_inline struct request *made_for(struct scratch *s, struct conn *
 	struct request *r;
 	bool distrusted, told;
 
-	context_now(c, true);
+	context_of(s, c, tgid_of(task), true);
 	*x = s->now;
 	if (rt && rt->python_context)
 		python_moved(task);
@@ -914,7 +938,7 @@ static __always_inline void connection_made(struct conn *c, struct task_struct *
 	c->opened = 1;
 	if (rt->ruby_tls)
 		ruby_connects(task);
-	context_now(c, false);
+	context_of(s, c, tgid_of(task), false);
 	if (s->now.method && (s->now.method < METHOD_LINKS || doubtful(&s->now)) && active(&s->now))
 		c->current = s->now;
 }

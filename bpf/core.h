@@ -382,7 +382,7 @@ static __always_inline bool framed(struct conn *c, int dir, struct buffer *b, __
 	struct framing *f = &c->framing[dir & 1];
 	int begins;
 
-	if (f->state == FRAMING_NONE)
+	if (f->state == FRAMING_NONE || f->state == FRAMING_RESP)
 		return false;
 	if (b->kind != BUFFER_FLAT && b->kind != BUFFER_IOV)
 		goto lost;
@@ -403,6 +403,28 @@ lost:
 	return false;
 }
 
+/*
+ * Is a call of RESP walked over? Those that are copied whole are not, unless the one
+ * before ended within a value.
+ */
+static __always_inline bool walked(const struct scratch *s, struct conn *c, int dir, const struct buffer *b, bool whole)
+{
+	struct framing *f = &c->framing[dir & 1];
+
+	if (s->resp && (b->kind == BUFFER_FLAT || b->kind == BUFFER_IOV)) {
+		if (f->state == FRAMING_RESP && s->follows)
+			return true;
+		if (!whole) {
+			f->left = 0;
+			f->copied = 0;
+			f->line = 0;
+			return true;
+		}
+	}
+	f->state = FRAMING_NONE;
+	return false;
+}
+
 /* In conn.stale: what a client sent was answered before its call returned. */
 #define OVERTAKEN (1 << 2)
 
@@ -417,7 +439,7 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 	struct scratch *s;
 	struct policy *p;
 	struct task_struct *task = bpf_get_current_task_btf();
-	bool midstream = false, turn, request, frames;
+	bool midstream = false, turn, request;
 	struct tcp_sock *tp = NULL;
 	__u32 want, window, after, added = 0;
 	__u64 now, start, first;
@@ -442,7 +464,7 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 		conn_start(c, sk, dir, len + added, &midstream);
 		if (!midstream)
 			c->eager = begins_eagerly(b->base, b->kind, len);
-		if (c->eager >= 2) {
+		if (c->eager >= 2 && c->eager != EAGER_RESP) {
 			c->framing[0].state = FRAMING_BEGINS;
 			c->framing[1].state = FRAMING_BEGINS;
 		}
@@ -487,7 +509,8 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 	}
 	if (dir == DIR_SENT)
 		c->sent_time = now;
-	frames = framed(c, dir, b, len, start);
+	s->framed = framed(c, dir, b, len, start);
+	s->follows = start == c->offset[dir];
 	c->offset[dir] = start + len;
 
 	if (turn) {
@@ -512,12 +535,15 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 	}
 	window = default_window;
 	after = c->eager && start < EAGER_MAX ? CAPTURE_MAX : default_after;
+	s->resp = c->eager == EAGER_RESP;
 	if (p && !(p->flags & POLICY_IGNORE)) {
 		window = dir == DIR_SENT ? p->sent : p->received;
-		after = p->after == AFTER_ALL ? CAPTURE_MAX : p->after;
+		after = p->after >= AFTER_RESP ? CAPTURE_MAX : p->after;
+		s->resp = p->after == AFTER_RESP;
 	}
 	want = window > c->turn_captured ? window - c->turn_captured : 0;
-	if (s->pressure && after > PART_SIZE && len > PART_SIZE) {
+	s->tight = s->pressure && after > PART_SIZE && len > PART_SIZE;
+	if (s->tight && !s->resp) {
 		/* Better the middle of something large is missing than all of something else. */
 		if (want < after && want < len)
 			count(COUNT_PRESSURE, 1);
@@ -582,9 +608,13 @@ static __always_inline void on_segment(struct conn *c, struct sock *sk, int dir,
 		}
 	}
 
-	if (frames) {
+	if (s->framed) {
 		s->framing = c->framing[dir];
 		capture_frames(b->base, b->kind | b->count << 8, len);
+		c->framing[dir] = s->framing;
+	} else if (walked(s, c, dir, b, want == len && !s->tight)) {
+		s->framing = c->framing[dir];
+		capture_resp(b->base, b->kind | b->count << 8, len, want);
 		c->framing[dir] = s->framing;
 	} else if (b->kind == BUFFER_LATER) {
 		postpone(s, sk, dir, want);

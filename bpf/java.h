@@ -122,26 +122,19 @@ __attribute__((noinline)) int java_prepares(__u32 tgid)
 	return 1;
 }
 
-/* Is it certain? Then what java_runs and java_writes say. A global function, as java_prepares. */
-__attribute__((noinline)) int java_certain(__u32 tgid)
+/* Is it certain? Then what java_runs and java_writes say. */
+static __always_inline int java_certain(struct scratch *s, __u32 tgid)
 {
-	struct scratch *s = scratch_get();
 	int found;
 
-	if (!s)
-		return 0;
 	found = java_runs(tgid) | java_writes(tgid);
 	s->java.decided = found ? java_runs_for(tgid, found) : 0;
 	return found;
 }
 
-/* What do the words of the stack say? A global function, as java_prepares. */
-__attribute__((noinline)) int java_guesses(__u32 tgid)
+/* What do the words of the stack say? */
+static __always_inline void java_guesses(struct scratch *s, __u32 tgid)
 {
-	struct scratch *s = scratch_get();
-
-	if (!s)
-		return 0;
 	s->java.decided = java_asks(tgid, 0);
 	if (!s->java.decided && !s->java.all && java_doubts(tgid))
 		s->java.decided = java_asks(tgid, 1);
@@ -150,7 +143,6 @@ __attribute__((noinline)) int java_guesses(__u32 tgid)
 	/* What is left on the stack of one that goes back and forth names what it did before. */
 	if (s->java.several)
 		s->java.decided = 0;
-	return 0;
 }
 
 /* Has no collection begun to move objects meanwhile? A global function, as java_prepares. */
@@ -172,11 +164,11 @@ __attribute__((noinline)) int java_confirms(__u32 tgid)
  * For which request does the current thread run, which has not read one itself? Leaves the
  * answer in scratch.found.
  */
-static __always_inline void java_work(__u32 tgid)
+static __always_inline void java_work(struct scratch *s, __u32 tgid)
 {
 	if (java_prepares(tgid) && java_makes(tgid)) {
-		if (!java_certain(tgid))
-			java_guesses(tgid);
+		if (!java_certain(s, tgid))
+			java_guesses(s, tgid);
 		java_confirms(tgid);
 	}
 }

@@ -190,6 +190,9 @@ struct {
 } java_objects SEC(".maps");
 
 struct java_search {
+	__u64 field;  /* what has been read last of an object, */
+	__u32 narrow; /* and 32 bits */
+	__u32 pad;
 	__u64 at;                /* where its first Java method returns to */
 	__u64 sp;                /* the top of its stack */
 	__u64 searched;          /* how often the stack has been */
@@ -214,6 +217,10 @@ struct java_search {
 	struct java_range ranges[JAVA_RANGES];
 	__u64 words[JAVA_WORDS];
 	__u32 classes[JAVA_WORDS];
+	/* Of java_class, whose stack is deep. */
+	struct java_class_key of_class;
+	struct java_object_key one;
+	struct java_object first;
 };
 
 #endif

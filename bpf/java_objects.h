@@ -44,18 +44,17 @@ static __always_inline __u64 java_object(const struct jvm *v, __u32 reference)
 	return reference ? v->oop_base + ((__u64)reference << (v->oop_shift & 7)) : 0;
 }
 
-/* An object that another one refers to. */
-static __always_inline __u64 java_field(const struct jvm *v, __u64 object, __u32 offset)
+/* An object that another one refers to, 0 if none. */
+static __always_inline __u64 java_field(struct scratch *s, const struct jvm *v, __u64 object, __u32 offset)
 {
-	__u64 wide = 0;
-	__u32 narrow = 0;
-
 	if (v->wide) {
-		bpf_probe_read_user(&wide, sizeof(wide), (void *)(object + offset));
-		return wide;
+		if (bpf_probe_read_user(&s->java.field, sizeof(s->java.field), (void *)(object + offset)))
+			return 0;
+		return s->java.field;
 	}
-	bpf_probe_read_user(&narrow, sizeof(narrow), (void *)(object + offset));
-	return java_object(v, narrow);
+	if (bpf_probe_read_user(&s->java.narrow, sizeof(s->java.narrow), (void *)(object + offset)))
+		return 0;
+	return java_object(v, s->java.narrow);
 }
 
 /* The java.lang.Thread of a JavaThread, 0 if there is none. */

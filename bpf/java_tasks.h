@@ -30,10 +30,10 @@ __attribute__((noinline)) int java_is(__u32 tgid, __u64 object)
 	    bpf_probe_read_user(&narrow, sizeof(narrow), (void *)(object + 8)))
 		return 0;
 	if (narrow == v->writer && v->writer) {
-		field = java_field(v, object, v->writer_tube);
+		field = java_field(s, v, object, v->writer_tube);
 		if (!field)
 			return 0;
-		field = java_field(v, field, v->tube_channel);
+		field = java_field(s, v, field, v->tube_channel);
 		if (!field || bpf_probe_read_user(&fd, sizeof(fd), (void *)(field + v->channel_descriptor)) ||
 		    fd + 1 != s->java.descriptor)
 			return 0;
@@ -44,7 +44,7 @@ __attribute__((noinline)) int java_is(__u32 tgid, __u64 object)
 	if (bpf_probe_read_user(&super, sizeof(super), (void *)(class + v->supers)) || !super ||
 	    super != v->future_task)
 		return 0;
-	if (!s->java.object || java_field(v, object, v->runner) != s->java.object)
+	if (!s->java.object || java_field(s, v, object, v->runner) != s->java.object)
 		return 0;
 	s->java.task = object;
 	return JAVA_TASK;
@@ -150,9 +150,9 @@ __attribute__((noinline)) int java_awaited(__u32 tgid)
 
 	if (!all || !v || !s || !v->waiters)
 		return 0;
-	waits = java_field(v, s->java.task, v->waiters);
+	waits = java_field(s, v, s->java.task, v->waiters);
 	if (waits)
-		waits = java_field(v, waits, v->waiter);
+		waits = java_field(s, v, waits, v->waiter);
 	if (!waits)
 		return 0;
 #pragma clang loop unroll(disable)

@@ -58,25 +58,28 @@ static __always_inline struct java_layout *java_layout(const struct scratch *s, 
 __attribute__((noinline)) int java_class(__u32 tgid, __u64 object, __u32 class)
 {
 	struct scratch *s = scratch_get();
-	struct java_class_key key = {.tgid = tgid, .class = class};
-	struct java_object_key one = {.object = object, .tgid = tgid};
-	struct java_class *c = bpf_map_lookup_elem(&java_classes, &key);
-	struct java_object first = {}, *seen;
+	struct java_object *seen;
+	struct java_class *c;
 
 	if (!s)
 		return 0;
+	s->java.of_class.tgid = tgid;
+	s->java.of_class.class = class;
+	c = bpf_map_lookup_elem(&java_classes, &s->java.of_class);
 	if (!c) {
-		bpf_map_update_elem(&java_classes, &key, &java_no_class, BPF_NOEXIST);
-		c = bpf_map_lookup_elem(&java_classes, &key);
+		bpf_map_update_elem(&java_classes, &s->java.of_class, &java_no_class, BPF_NOEXIST);
+		c = bpf_map_lookup_elem(&java_classes, &s->java.of_class);
 		if (!c)
 			return 0;
 	}
-	one.collections = s->java.collections;
-	seen = bpf_map_lookup_elem(&java_objects, &one);
+	s->java.one.object = object;
+	s->java.one.tgid = tgid;
+	s->java.one.collections = s->java.collections;
+	seen = bpf_map_lookup_elem(&java_objects, &s->java.one);
 	if (!seen) {
-		first.thread = s->java.self;
-		first.searched = s->java.searched;
-		bpf_map_update_elem(&java_objects, &one, &first, BPF_ANY);
+		s->java.first.thread = s->java.self;
+		s->java.first.searched = s->java.searched;
+		bpf_map_update_elem(&java_objects, &s->java.one, &s->java.first, BPF_ANY);
 		c->objects++;
 	} else if (seen->thread) {
 		if (seen->thread != s->java.self || s->java.searched - seen->searched > 1) {
@@ -98,7 +101,7 @@ __attribute__((noinline)) int java_leads(__u32 tgid, __u64 object, __u32 word)
 {
 	struct jvm *v = bpf_map_lookup_elem(&jvms, &tgid);
 	struct scratch *s = scratch_get();
-	__u32 class, reference, offset;
+	__u32 class, offset;
 	int made, i, j;
 
 	if (!v || !s)
@@ -107,9 +110,9 @@ __attribute__((noinline)) int java_leads(__u32 tgid, __u64 object, __u32 word)
 		if (object - v->heap_start >= v->heap_size || (object & 7))
 			return 0;
 		made = java_made(object);
-		class = 0;
-		if (bpf_probe_read_user(&class, sizeof(class), (void *)(object + 8)))
+		if (bpf_probe_read_user(&s->java.narrow, sizeof(s->java.narrow), (void *)(object + 8)))
 			return 0;
+		class = s->java.narrow;
 		offset = JVM_UNKNOWN;
 #pragma clang loop unroll(disable)
 		for (j = 0; j < JVM_STEPS; j++) {
@@ -131,14 +134,7 @@ __attribute__((noinline)) int java_leads(__u32 tgid, __u64 object, __u32 word)
 		/* What outlives requests was made for whoever needed it first. */
 		if (!offset)
 			return 0;
-		if (v->wide) {
-			if (bpf_probe_read_user(&object, sizeof(object), (void *)(object + offset)))
-				return 0;
-		} else {
-			if (bpf_probe_read_user(&reference, sizeof(reference), (void *)(object + offset)))
-				return 0;
-			object = java_object(v, reference);
-		}
+		object = java_field(s, v, object, offset);
 	}
 	return 0;
 }

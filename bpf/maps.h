@@ -74,6 +74,7 @@ enum framing_state {
 	FRAMING_NONE = 0,    /* what the policy says is copied */
 	FRAMING_BEGINS = 1,  /* nothing has passed yet */
 	FRAMING_FOLLOWS = 2, /* where frames begin is known */
+	FRAMING_RESP = 3,    /* the last call ended within a value of RESP, or a line of it */
 };
 
 /* Where in the frames a direction of a connection is. */
@@ -84,7 +85,18 @@ struct framing {
 	__u8 have;    /* bytes of a head that is not complete */
 	__u8 bodies;  /* header sections whose bodies may begin with the next DATA frames */
 	__u8 head[FRAME_HEAD + 1];
+	/* RESP: the line that is not complete; its type (0: none), the number in it so far, or none. */
+	__u8 line;
+	__u8 null;
+	__u32 number;
 };
+
+/* RESP: longer strings are passed over, but for their first bytes: those of texts. */
+#define RESP_WHOLE 320
+#define RESP_COPIED 256
+#define RESP_MAX (1 << 30)
+/* Bytes of a line looked at in a step. */
+#define RESP_STEP 16
 
 struct conn {
 	__u64 id;
@@ -470,6 +482,7 @@ struct ruby_values {
 		__u64 frame;
 	} other; /* and another thread's */
 	__u64 value;
+	__u64 at;
 	__u32 count; /* of variables around blocks */
 	__u32 pad;
 	__u64 around[RUBY_VARIABLES];
@@ -518,6 +531,8 @@ struct scratch {
 	__u64 sudog[16];         /* who waits at it */
 	struct context found;    /* by goroutine_context */
 	struct context now;      /* by context_now */
+	struct context read;     /* by request_read */
+	__u32 wanted;            /* it has more to be searched for (context_of) */
 	struct ruby_values ruby; /* of a Ruby thread */
 	struct java_search java;
 	__u64 waiter;                /* by waiting_goroutine */
@@ -539,6 +554,11 @@ struct scratch {
 	__u32 ring;
 	struct framing framing;
 	__u8 frame_head[4 * (FRAME_HEAD + 1)]; /* as much as the verifier thinks there may be */
+	__u8 line[2 * RESP_STEP];              /* of RESP */
+	__u8 framed;                           /* what the call moves is frames, */
+	__u8 resp;                             /* or RESP, */
+	__u8 follows;                          /* and it follows on the call before */
+	__u8 tight;                            /* and is large, and there is little room in the ring */
 };
 
 struct {

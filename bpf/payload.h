@@ -330,4 +330,157 @@ __attribute__((noinline)) int capture_frames(__u64 base, __u32 kind_count, __u32
 	return 0;
 }
 
+/* ---- RESP ---- */
+
+/*
+ * Takes some bytes of a line, up to its end, of `have` that are in s->line; returns how
+ * many. 0 if this is no line of RESP, or of a kind that is not walked over.
+ */
+__attribute__((noinline)) int resp_line(__u32 have)
+{
+	struct scratch *s = scratch_get();
+	struct framing *f;
+	__u32 i;
+	__u8 c;
+
+	if (!s)
+		return 0;
+	f = &s->framing;
+	for (i = 0; i < RESP_STEP; i++) {
+		if (i >= have)
+			return i;
+		c = s->line[i];
+		if (!f->line) {
+			if (c != '*' && c != '$' && c != '+' && c != '-' && c != ':' && c != '_' && c != '%' &&
+			    c != '~' && c != '>' && c != '#' && c != ',' && c != '(' && c != '=' && c != '!')
+				return 0;
+			f->line = c;
+			f->number = 0;
+			f->null = 0;
+			continue;
+		}
+		if (c == '\n') {
+			if ((f->line == '$' || f->line == '=' || f->line == '!') && !f->null) {
+				f->left = f->number + 2;
+				f->copied = f->number > RESP_WHOLE ? RESP_COPIED : f->left;
+			}
+			f->line = 0;
+			return i + 1;
+		}
+		if (f->line != '$' && f->line != '=' && f->line != '!')
+			continue;
+		if (c == '-') {
+			f->null = 1;
+		} else if (c != '\r') {
+			if (c < '0' || c > '9' || f->number >= RESP_MAX / 10)
+				return 0;
+			f->number = f->number * 10 + (c - '0');
+		}
+	}
+	return RESP_STEP;
+}
+
+/* One step over RESP; as frame_step. No more is copied than s->to_copy. */
+static __always_inline bool resp_step(struct scratch *s)
+{
+	struct framing *f = &s->framing;
+	__u32 take;
+
+	if (s->to_pass == 0)
+		return false;
+	if (s->base_len == 0)
+		return next_iovec(s);
+	take = s->to_pass < s->base_len ? s->to_pass : (__u32)s->base_len;
+	if (f->left && !f->copied) {
+		if (take > f->left)
+			take = f->left;
+		s->skipped += take;
+		f->left -= take;
+	} else {
+		if (s->skipped || s->fill > PART_SIZE - 2 * RESP_WHOLE) {
+			flush_part(s, s->fill + s->skipped);
+			s->skipped = 0;
+		}
+		if (take > s->to_copy)
+			take = s->to_copy;
+		if (take == 0)
+			return false;
+		if (f->left) {
+			if (take > f->copied)
+				take = f->copied;
+			if (!frame_copy(s, take))
+				return false;
+			f->copied -= take;
+			f->left -= take;
+		} else {
+			if (take > RESP_STEP)
+				take = RESP_STEP;
+			asm volatile("" : "+r"(take));
+			take &= 2 * RESP_STEP - 1;
+			if (bpf_probe_read_user(s->line, take, (void *)s->base))
+				return false;
+			take = resp_line(take);
+			if (take == 0 || take > RESP_STEP || !frame_copy(s, take))
+				return false;
+		}
+		s->to_copy -= take;
+	}
+	s->base += take;
+	s->base_len -= take;
+	s->to_pass -= take;
+	return true;
+}
+
+/* Some steps over RESP; 0 when that was all. */
+__attribute__((noinline)) int walk_resp(void)
+{
+	struct scratch *s = scratch_get();
+	int i;
+
+	if (!s)
+		return 0;
+	for (i = 0; i < WALK_STEPS; i++) {
+		if (!resp_step(s))
+			return 0;
+	}
+	return 1;
+}
+
+/*
+ * Captures the lines of RESP in the `len` bytes of a call, and the beginnings of long
+ * strings, `want` bytes at most. From where it is no RESP, what is left of those is
+ * copied as it comes. s->framing as in capture_frames.
+ */
+__attribute__((noinline)) int capture_resp(__u64 base, __u32 kind_count, __u32 len, __u32 want)
+{
+	struct scratch *s = scratch_get();
+	int i;
+
+	if (!s)
+		return 0;
+	walk_begin(s, base, kind_count, len);
+	s->to_copy = want;
+	s->skipped = 0;
+	for (i = 0; i < WALK_ROUNDS; i++) {
+		if (!walk_resp())
+			break;
+	}
+	s->framing.state = FRAMING_RESP;
+	if (s->to_pass) {
+		s->framing.state = FRAMING_NONE;
+		if (s->skipped) {
+			flush_part(s, s->fill + s->skipped);
+			s->skipped = 0;
+		}
+		for (i = 0; i < WALK_ROUNDS; i++) {
+			if (!walk_pieces())
+				break;
+		}
+	} else if (!s->framing.left && !s->framing.line) {
+		s->framing.state = FRAMING_NONE; /* the next call is looked at anew */
+	}
+	flush_part(s, s->to_report);
+	return 0;
+}
+
 #endif

@@ -158,6 +158,12 @@ struct beginning {
 #define BEGINNINGS 12
 
 #define AFTER_ALL 0xffff
+/* The same, and of calls that are larger than what is copied the heads of RESP's values. */
+#define AFTER_RESP 0xfffe
+
+/* beginning.framed: RESP follows from the first byte, in both directions. */
+#define FRAMED_RESP 0xfe
+#define EAGER_RESP (FRAMED_RESP + 1)
 
 enum policy_flags {
 	POLICY_IGNORE = 1 << 0,   /* nobody wants this connection */

@@ -43,14 +43,14 @@ static __always_inline __u64 ruby_thread(struct scratch *s, struct task_struct *
 /* What is known of the connection that a value is, NULL if it is none with a request to serve. */
 static __always_inline struct context *ruby_connection(struct scratch *s, __u32 tgid, __u64 value)
 {
-	__u64 flags = 0, at = 0;
 	struct context *known;
+	__u64 *at = &s->ruby.at;
 
 	/* Small numbers, symbols, nil and so on are no addresses. */
-	if (value < 4096 || (value & 7) || bpf_probe_read_user(&flags, sizeof(flags), (void *)value) ||
-	    (flags & RUBY_TYPE_MASK) != RUBY_FILE ||
-	    bpf_probe_read_user(&at, sizeof(at), (void *)(value + RUBY_FILE_IO)) ||
-	    bpf_probe_read_user(&s->ruby.io, sizeof(s->ruby.io), (void *)at) || s->ruby.io.self != value ||
+	if (value < 4096 || (value & 7) || bpf_probe_read_user(at, sizeof(*at), (void *)value) ||
+	    (*at & RUBY_TYPE_MASK) != RUBY_FILE ||
+	    bpf_probe_read_user(at, sizeof(*at), (void *)(value + RUBY_FILE_IO)) ||
+	    bpf_probe_read_user(&s->ruby.io, sizeof(s->ruby.io), (void *)*at) || s->ruby.io.self != value ||
 	    s->ruby.io.fd < 0)
 		return NULL;
 	known = task_work(tgid, TASK_SOCKET, s->ruby.io.fd);
@@ -98,8 +98,8 @@ __attribute__((noinline)) int ruby_work(__u32 tgid)
 	struct runtime *rt = runtime_of(tgid);
 	struct scratch *s = scratch_get();
 	struct context *known = NULL;
-	__u64 at, value = 0;
 	struct unit *u;
+	__u64 at;
 	int i;
 
 	if (!rt || !s)
@@ -116,8 +116,9 @@ __attribute__((noinline)) int ruby_work(__u32 tgid)
 		return 0;
 	}
 	at = s->ruby.context.stack + rt->ruby_at * 8;
-	if (rt->ruby_at && at < s->ruby.frame.sp && bpf_probe_read_user(&value, sizeof(value), (void *)at) == 0)
-		known = ruby_connection(s, tgid, value);
+	if (rt->ruby_at && at < s->ruby.frame.sp &&
+	    bpf_probe_read_user(&s->ruby.value, sizeof(s->ruby.value), (void *)at) == 0)
+		known = ruby_connection(s, tgid, s->ruby.value);
 	u = unit_of(task, true);
 	if (!known && u && u->searched < RUBY_SEARCHES) {
 		u->searched++;

@@ -49,6 +49,7 @@ root=$build/root
 rm -rf "$root"
 mkdir -p "$root"/{bin,proc,sys,tmp,dev}
 cp "$(command -v busybox)" "$root/bin/busybox"
+ln -s busybox "$root/bin/sleep"
 cp "$build/capture.test" "$root/capture.test"
 cat >"$root/init" <<'INIT'
 #!/bin/busybox sh
@@ -58,6 +59,7 @@ cat >"$root/init" <<'INIT'
 /bin/busybox mount -t devtmpfs none /dev
 /bin/busybox mount -t tmpfs none /tmp
 /bin/busybox ip link set lo up
+export PATH=/bin
 echo "KERNEL $(/bin/busybox uname -r)"
 /capture.test -test.v -test.timeout=600s && echo "CAPTURE OK" || echo "CAPTURE FAILED"
 /bin/busybox poweroff -f

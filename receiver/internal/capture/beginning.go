@@ -15,14 +15,19 @@ type Beginning struct {
 	Bytes, Mask [16]byte
 	Framed      bool
 	Skip        uint8
+	// Values: RESP follows, of which long strings are not copied in large calls.
+	Values bool
 }
 
 // beginnings are those in the form that the probes have them; what is too many is left
 // out.
 func beginnings(list []Beginning) (all [captureBeginnings]captureBeginning) {
 	for i, b := range list[:min(len(list), len(all))] {
-		if b.Framed {
+		switch {
+		case b.Framed:
 			all[i].Framed = 1 + uint64(b.Skip)
+		case b.Values:
+			all[i].Framed = framedValues
 		}
 		for j := range 2 {
 			all[i].Mask[j] = binary.NativeEndian.Uint64(b.Mask[8*j:])
@@ -32,4 +37,8 @@ func beginnings(list []Beginning) (all [captureBeginnings]captureBeginning) {
 	return all
 }
 
-const captureBeginnings = 12 // BEGINNINGS of bpf/record.h
+// Of bpf/record.h.
+const (
+	captureBeginnings = 12   // BEGINNINGS
+	framedValues      = 0xfe // FRAMED_RESP
+)

@@ -88,7 +88,10 @@ type captureConn struct {
 		Have   uint8
 		Bodies uint8
 		Head   [10]uint8
-		_      [3]byte
+		Line   uint8
+		Null   uint8
+		_      [1]byte
+		Number uint32
 	}
 }
 
@@ -599,10 +602,13 @@ type captureScratch struct {
 		Closed      uint32
 		Rest        [12]uint64
 	}
-	Sudog [16]uint64
-	Found captureContext
-	Now   captureContext
-	Ruby  struct {
+	Sudog  [16]uint64
+	Found  captureContext
+	Now    captureContext
+	Read   captureContext
+	Wanted uint32
+	_      [4]byte
+	Ruby   struct {
 		_     structs.HostLayout
 		Index [2]uint64
 		Io    struct {
@@ -631,12 +637,16 @@ type captureScratch struct {
 			Frame uint64
 		}
 		Value  uint64
+		At     uint64
 		Count  uint32
 		Pad    uint32
 		Around [32]uint64
 	}
 	Java struct {
 		_           structs.HostLayout
+		Field       uint64
+		Narrow      uint32
+		Pad         uint32
 		At          uint64
 		Sp          uint64
 		Searched    uint64
@@ -672,6 +682,9 @@ type captureScratch struct {
 		}
 		Words   [256]uint64
 		Classes [256]uint32
+		OfClass captureJavaClassKey
+		One     captureJavaObjectKey
+		First   captureJavaObject
 	}
 	Waiter   uint64
 	Words    [7]uint64
@@ -700,9 +713,17 @@ type captureScratch struct {
 		Have   uint8
 		Bodies uint8
 		Head   [10]uint8
-		_      [3]byte
+		Line   uint8
+		Null   uint8
+		_      [1]byte
+		Number uint32
 	}
 	FrameHead [40]uint8
+	Line      [32]uint8
+	Framed    uint8
+	Resp      uint8
+	Follows   uint8
+	Tight     uint8
 	_         [4]byte
 }
 

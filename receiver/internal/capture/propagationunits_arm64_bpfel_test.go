@@ -88,7 +88,10 @@ type propagationUnitsConn struct {
 		Have   uint8
 		Bodies uint8
 		Head   [10]uint8
-		_      [3]byte
+		Line   uint8
+		Null   uint8
+		_      [1]byte
+		Number uint32
 	}
 }
 
@@ -525,10 +528,13 @@ type propagationUnitsScratch struct {
 		Closed      uint32
 		Rest        [12]uint64
 	}
-	Sudog [16]uint64
-	Found propagationUnitsContext
-	Now   propagationUnitsContext
-	Ruby  struct {
+	Sudog  [16]uint64
+	Found  propagationUnitsContext
+	Now    propagationUnitsContext
+	Read   propagationUnitsContext
+	Wanted uint32
+	_      [4]byte
+	Ruby   struct {
 		_     structs.HostLayout
 		Index [2]uint64
 		Io    struct {
@@ -557,12 +563,16 @@ type propagationUnitsScratch struct {
 			Frame uint64
 		}
 		Value  uint64
+		At     uint64
 		Count  uint32
 		Pad    uint32
 		Around [32]uint64
 	}
 	Java struct {
 		_           structs.HostLayout
+		Field       uint64
+		Narrow      uint32
+		Pad         uint32
 		At          uint64
 		Sp          uint64
 		Searched    uint64
@@ -598,6 +608,9 @@ type propagationUnitsScratch struct {
 		}
 		Words   [256]uint64
 		Classes [256]uint32
+		OfClass propagationUnitsJavaClassKey
+		One     propagationUnitsJavaObjectKey
+		First   propagationUnitsJavaObject
 	}
 	Waiter   uint64
 	Words    [7]uint64
@@ -626,9 +639,17 @@ type propagationUnitsScratch struct {
 		Have   uint8
 		Bodies uint8
 		Head   [10]uint8
-		_      [3]byte
+		Line   uint8
+		Null   uint8
+		_      [1]byte
+		Number uint32
 	}
 	FrameHead [40]uint8
+	Line      [32]uint8
+	Framed    uint8
+	Resp      uint8
+	Follows   uint8
+	Tight     uint8
 	_         [4]byte
 }
 

@@ -80,7 +80,7 @@ func beginnings(all []protocol.Protocol) (list []capture.Beginning) {
 			continue
 		}
 		for _, from := range b.Beginnings() {
-			to := capture.Beginning{Framed: from.Framed, Skip: from.Skip}
+			to := capture.Beginning{Framed: from.Framed, Skip: from.Skip, Values: from.Values}
 			copy(to.Bytes[:], from.Bytes)
 			for i := range len(from.Bytes) {
 				if from.Mask == "" || from.Mask[i] != 0 {

@@ -90,6 +90,10 @@ type Window struct {
 // EverySegment is Window.After of parsers that need all bytes.
 const EverySegment = 1<<16 - 1
 
+// EveryValue is EverySegment of parsers of RESP: in calls that are larger than that, all
+// lines are copied, and of long strings the beginnings.
+const EveryValue = 1<<16 - 2
+
 // DefaultWindow is in force until a parser says otherwise.
 var DefaultWindow = Window{Sent: 32 << 10, Received: 32 << 10, After: 64}
 
@@ -228,6 +232,8 @@ type Beginning struct {
 	// wanted, and what is in them but for large DATA frames.
 	Framed bool
 	Skip   uint8
+	// Values: RESP follows, as with EveryValue.
+	Values bool
 }
 
 // Ticker is a Parser that is told the time now and then (CLOCK_MONOTONIC, ns), to end

@@ -239,4 +239,10 @@ func (p *parser) completeEvidence() {
 }
 
 // Window implements protocol.Parser.
-func (p *parser) Window() protocol.Window { return p.scale.Window() }
+func (p *parser) Window() protocol.Window {
+	w := p.scale.Window()
+	if w.After == protocol.EverySegment {
+		w.After = protocol.EveryValue
+	}
+	return w
+}

@@ -39,7 +39,7 @@ func (*redis) Describe() protocol.Description {
 		Server:   "`SERVER` per command",
 		Client:   "`CLIENT` per command",
 		Evidence: "an array of bulk strings of which the first is a name; or an inline command, and a reply to it",
-		Capture:  "everything but values of more than 4 KiB, of which lengths are enough",
+		Capture:  "everything but values of more than 4 KiB, of which lengths are enough; in calls of more than `limits.max_payload`, all lengths, and the first 256 bytes of longer values",
 	}
 }
 
@@ -65,6 +65,6 @@ func (r *redis) New(h protocol.Host, requests protocol.Direction) protocol.Parse
 // Beginnings implements protocol.Beginner.
 func (*redis) Beginnings() []protocol.Beginning {
 	return []protocol.Beginning{
-		{Bytes: "*?\r\n$", Mask: "\x01\x00\x01\x01\x01"},
+		{Bytes: "*?\r\n$", Mask: "\x01\x00\x01\x01\x01", Values: true},
 	}
 }
