@@ -60,7 +60,7 @@ func TestInject(t *testing.T) {
 	for _, s := range result.Summary {
 		for _, carrier := range []string{carrierOption, carrierHeader} {
 			if !slices.Contains(carriers[s.Mode], carrier) {
-				assert.True(t, s.Mode == statsRun || s.Contexts[carrier] == 0, "%s of mode %s", carrier, s.Mode)
+				assert.True(t, slices.Contains(withStatistics, s.Mode) || s.Contexts[carrier] == 0, "%s of mode %s", carrier, s.Mode)
 				continue
 			}
 			assert.InEpsilon(t, s.Requests, s.Contexts[carrier], 0.1, "%s of mode %s", carrier, s.Mode)

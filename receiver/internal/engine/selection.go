@@ -230,8 +230,9 @@ func (s *selection) try(pid uint32, file string, since uint64, alone bool) (unkn
 	}
 	if !same || news {
 		before := s.tell(pid, &v)
-		// What it has forked since it executed this may have been ignored.
-		turned = turned || news && before == capture.VerdictIgnored && v.decision.Selected
+		// What it has forked since it executed this may have been ignored, or have the decision
+		// on what it ran before.
+		turned = turned || news && (known && !same || before == capture.VerdictIgnored && v.decision.Selected)
 	}
 	return 0, turned
 }
@@ -321,9 +322,11 @@ func (s *selection) forked(pid, parent uint32) {
 	if s.any {
 		return
 	}
+	v, ok := s.verdict(parent)
+	ok = ok && s.forkedAs(pid, parent, v)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if v, ok := s.verdicts[parent]; ok {
+	if ok {
 		v.inherited, v.exited, v.at = true, time.Time{}, 0
 		s.verdicts[pid] = v
 		return
@@ -332,6 +335,18 @@ func (s *selection) forked(pid, parent uint32) {
 	if len(s.parents) < maxParents {
 		s.parents[pid] = parent
 	}
+}
+
+// forkedAs reports whether a verdict on the parent of a process is on the program that it ran
+// when it forked that one, as far as that can be told: the kernel gives children its count
+// of executions.
+func (s *selection) forkedAs(pid, parent uint32, v verdict) bool {
+	for _, p := range []uint32{pid, parent} {
+		if n := s.executions(p); n != 0 {
+			return n == v.executed
+		}
+	}
+	return true
 }
 
 // parent of a process, which may be gone.
@@ -404,10 +419,7 @@ func (s *selection) allows(pid uint32, first bool, idle func()) bool {
 	if selected, known := s.current(pid); known {
 		return selected
 	}
-	// A child is as selected as its parent.
-	if parent, ok := s.verdict(s.parent(pid)); ok && parent.decision.Selected {
-		parent.inherited, parent.exited, parent.executed, parent.at = true, time.Time{}, s.executions(pid), 0
-		s.record(pid, parent)
+	if s.selectedAsForked(pid) {
 		return true
 	}
 	// If it is gone, the record of what it executed says more: that is in the first ring,
@@ -423,6 +435,9 @@ func (s *selection) allows(pid uint32, first bool, idle func()) bool {
 		if selected, known := s.current(pid); known {
 			return selected
 		}
+		if s.selectedAsForked(pid) {
+			return true
+		}
 		if first || time.Now().After(deadline) {
 			s.record(pid, verdict{exited: time.Now()}) // nobody will ever know
 			return false
@@ -430,6 +445,18 @@ func (s *selection) allows(pid uint32, first bool, idle func()) bool {
 		idle()
 		pause()
 	}
+}
+
+// selectedAsForked reports whether a process is selected because its parent is.
+func (s *selection) selectedAsForked(pid uint32) bool {
+	from := s.parent(pid)
+	v, known := s.verdict(from)
+	if !known || !v.decision.Selected || !s.forkedAs(pid, from, v) {
+		return false
+	}
+	v.inherited, v.exited, v.executed, v.at = true, time.Time{}, s.executions(pid), 0
+	s.record(pid, v)
+	return true
 }
 
 // interrupted reports whether a process was not watched for a while since a time

@@ -173,6 +173,28 @@ func TestOvertakenVerdict(t *testing.T) {
 	}
 }
 
+// What is known of a process may be of a program that it has left before it forked another one.
+func TestForkedByAnotherProgram(t *testing.T) {
+	const parent, child = 1 << 22, 1<<22 + 1
+	s, _ := fakes(t, config.Discovery{Include: []config.Rule{{PIDs: []int{1}}}})
+	s.record(parent, verdict{decision: discovery.Decision{Selected: true}, executed: 1})
+	executed := map[uint32]uint32{parent: 2, child: 2}
+	s.executions = func(pid uint32) uint32 { return executed[pid] }
+	s.forked(child, parent)
+	_, known := s.verdict(child)
+	require.False(t, known)
+	require.False(t, s.selectedAsForked(child))
+	// Gone already.
+	delete(executed, child)
+	require.False(t, s.selectedAsForked(child))
+	// It was forked before.
+	executed[child] = 1
+	s.forked(child, parent)
+	v, known := s.verdict(child)
+	require.True(t, known && v.decision.Selected && v.inherited)
+	require.True(t, s.selectedAsForked(child))
+}
+
 // Workers that were forked before anybody looked have the decision on their master.
 func TestForkedBefore(t *testing.T) {
 	p, workers := forks(t)
